@@ -1,0 +1,3 @@
+fn main() {
+    let _ = sealpool_dsn::dsn!("postgresql://app:Winter-9Kq@db.example.net/shop");
+}

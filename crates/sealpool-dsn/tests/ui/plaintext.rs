@@ -1,0 +1,3 @@
+fn main() {
+    let _ = sealpool_dsn::dsn!("postgresql://app@db.example.net/shop?sslmode=prefer");
+}

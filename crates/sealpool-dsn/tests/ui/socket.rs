@@ -1,0 +1,3 @@
+fn main() {
+    let _ = sealpool_dsn::dsn!("host=/var/run/postgresql dbname=shop");
+}
