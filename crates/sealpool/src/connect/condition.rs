@@ -1,0 +1,145 @@
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    pulse::Pulse,
+    traces::Traces,
+    traffic::{Standing, Traffic},
+};
+
+/// The condition of a session, as its own traffic tells it: nobody has to ask the server.
+///
+/// The stream writes it, from the connection's task alone; whoever takes the session back reads it.
+#[derive(Debug, Default)]
+pub(crate) struct Condition {
+    standing: AtomicU8,
+    traces: AtomicU8,
+    ended: AtomicBool,
+    /// Odd while the session waits in the pool without anybody knowing that it is at rest.
+    turn: AtomicU64,
+    pulse: Arc<Pulse>,
+    changed: Notify,
+}
+
+/// One wait in the pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn(u64);
+
+impl Condition {
+    /// Whether all that was sent has been answered; only then does the rest count.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.pulse.is_at_rest() && !self.standing().is_busy()
+    }
+
+    /// Whether an answer is outstanding, as far as frames tell.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.standing().is_busy()
+    }
+
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.standing().is_in_transaction()
+    }
+
+    /// Whether nothing can bring it to rest.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) || self.standing().is_stuck()
+    }
+
+    pub(crate) fn traces(&self) -> Traces {
+        Traces::from_bits(self.traces.load(Ordering::SeqCst))
+    }
+
+    /// Takes note that a reset has removed what could be removed.
+    pub(crate) fn was_reset(&self) {
+        self.traces
+            .fetch_and(!Traces::RESET.bits(), Ordering::SeqCst);
+    }
+
+    /// Waits until it is at rest; `false` when it never will be.
+    pub(crate) async fn rest(&self) -> bool {
+        self.until(|| self.is_stuck()).await
+    }
+
+    /// The same, but no longer than the session waits in the pool.
+    pub(crate) async fn rest_in(&self, turn: Turn) -> bool {
+        self.until(|| self.is_stuck() || !self.is_in(turn)).await
+    }
+
+    /// What it says holds until somebody sends something; an answer that nobody waits for may stir the connection again.
+    async fn until(&self, given_up: impl Fn() -> bool) -> bool {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.is_at_rest() {
+                return true;
+            }
+            if given_up() {
+                return false;
+            }
+            changed.await;
+        }
+    }
+
+    /// Begins a wait in the pool, at the end of which it is to be checked.
+    pub(crate) fn wait_unchecked(&self) -> Turn {
+        Turn(self.turn.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    pub(crate) fn is_unchecked(&self) -> bool {
+        self.turn.load(Ordering::SeqCst) % 2 == 1
+    }
+
+    pub(crate) fn is_in(&self, turn: Turn) -> bool {
+        self.turn.load(Ordering::SeqCst) == turn.0
+    }
+
+    /// Ends the wait.
+    pub(crate) fn take_turn(&self) {
+        self.turn.fetch_add(1, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.pulse))
+    }
+
+    /// Polls the connection; `waker` is its [`Condition::waker`].
+    pub(super) fn poll<T>(
+        &self,
+        cx: &Context<'_>,
+        waker: &Waker,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let result = self.pulse.poll(cx, waker, poll);
+        self.changed.notify_waiters();
+        result
+    }
+
+    /// Takes over what the traffic has come to; `blocked` when requests may be held back because the stream takes no more.
+    pub(super) fn update(&self, traffic: &mut Traffic, blocked: bool) {
+        let traces = traffic.take_traces();
+        if !traces.is_empty() {
+            self.traces.fetch_or(traces.bits(), Ordering::SeqCst);
+        }
+        let standing = traffic.standing();
+        let standing = if blocked { standing.busy() } else { standing };
+        self.standing.store(standing.bits(), Ordering::SeqCst);
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    fn standing(&self) -> Standing {
+        Standing::from_bits(self.standing.load(Ordering::SeqCst))
+    }
+}

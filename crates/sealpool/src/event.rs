@@ -1,0 +1,228 @@
+use std::{
+    fmt,
+    net::SocketAddr,
+    panic::Location,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    closed_set::closed_set,
+    connect::TlsSession,
+    failure::HandshakeFailure,
+    policy::{AuthMethod, ReloadError},
+};
+
+/// Something that happened in a pool, as a typed fact.
+///
+/// For each handshake started there is exactly one sealed or failed: `started = sealed + failed` whenever none is
+/// under way, with the ones given up by the caller among the failed (reason `cancelled`).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// TLS was asked of a server.
+    #[non_exhaustive]
+    HandshakeStarted {
+        /// The server.
+        server: Server<'a>,
+    },
+    /// The server was verified and everything from now on is encrypted.
+    ///
+    /// It is reported when the login has ended, since a server refuses a client certificate only after the handshake.
+    #[non_exhaustive]
+    HandshakeSealed {
+        /// The server.
+        server: Server<'a>,
+        /// The time from the request for TLS to the end of the handshake.
+        duration: Duration,
+        /// What was negotiated.
+        session: &'a TlsSession,
+    },
+    /// The handshake failed; nothing but the request for TLS and the handshake itself was sent.
+    #[non_exhaustive]
+    HandshakeFailed {
+        /// The server.
+        server: Server<'a>,
+        /// The time from the request for TLS to the failure.
+        duration: Duration,
+        /// The reason.
+        failure: HandshakeFailure,
+    },
+    /// A login went by a method that should be given up; `require_auth` can forbid it.
+    #[non_exhaustive]
+    WeakAuthenticationUsed {
+        /// The server.
+        server: Server<'a>,
+        /// The method.
+        method: AuthMethod,
+    },
+    /// A connection is ready for queries.
+    #[non_exhaustive]
+    ConnectionOpened {
+        /// The server.
+        server: Server<'a>,
+        /// The time from the start of the TCP connection.
+        duration: Duration,
+    },
+    /// A connection has left the pool.
+    #[non_exhaustive]
+    ConnectionClosed {
+        /// The server.
+        server: Server<'a>,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A connection was checked before it was lent, since nobody had used it for a while.
+    #[non_exhaustive]
+    HealthChecked {
+        /// The server.
+        server: Server<'a>,
+        /// What it came to.
+        outcome: HealthCheckOutcome,
+    },
+    /// A client has been held for longer than `pool.leak_threshold`: once for each time it is lent.
+    #[non_exhaustive]
+    LeakSuspected {
+        /// The server.
+        server: Server<'a>,
+        /// Where it was acquired.
+        place: &'static Location<'static>,
+        /// For how long it has been held.
+        held: Duration,
+    },
+    /// The files of certificates, keys, lists and the password were looked at.
+    #[non_exhaustive]
+    TlsReloaded {
+        /// What it came to.
+        outcome: ReloadOutcome,
+        /// Why it failed; those in force stay.
+        error: Option<&'a ReloadError>,
+    },
+    /// A certificate in use ends in 30, 14 or 3 days: once for each of these, unless it was made to live shorter.
+    #[non_exhaustive]
+    CertificateExpiring {
+        /// Whose it is.
+        which: CertificateRole,
+        /// Its subject.
+        subject: &'a str,
+        /// When it ends.
+        not_after: SystemTime,
+        /// Whole days until then.
+        days_left: u64,
+    },
+    /// The password provider was asked.
+    #[non_exhaustive]
+    CredentialRefreshed {
+        /// What it came to.
+        outcome: CredentialOutcome,
+        /// Until when the password is valid, if the provider said so.
+        expires_at: Option<SystemTime>,
+    },
+}
+
+/// The server an event speaks of.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Server<'a> {
+    /// The name as configured.
+    pub host: &'a str,
+    /// The port.
+    pub port: u16,
+    /// The address.
+    pub address: SocketAddr,
+}
+
+closed_set! {
+    /// Why a connection has left the pool.
+    pub enum CloseReason {
+        /// The server or the network ended it.
+        Broken = "broken",
+        /// It did not answer when it was checked after a time of rest.
+        CheckFailed = "check_failed",
+        /// Its owner took it out of the pool, or the pool was dropped while it was in use.
+        Detached = "detached",
+        /// It came back in a state that the next borrower must not meet.
+        Dirty = "dirty",
+        /// The application asked for all connections to be replaced.
+        Evicted = "evicted",
+        /// Nobody had used it for `pool.idle_timeout`.
+        IdleTimeout = "idle_timeout",
+        /// It had reached `pool.max_lifetime`.
+        MaxLifetime = "max_lifetime",
+        /// It had been lent `pool.max_uses` times.
+        MaxUses = "max_uses",
+        /// The pool was closed or dropped.
+        PoolClosed = "pool_closed",
+        /// The pool was made smaller.
+        Resized = "resized",
+        /// What its borrower had left could not be removed.
+        ResetFailed = "reset_failed",
+        /// It was made with certificates, keys or lists that have been replaced.
+        TlsRotated = "tls_rotated",
+    }
+}
+
+closed_set! {
+    /// What the check of a connection came to.
+    pub enum HealthCheckOutcome {
+        /// It failed or did not answer in time, and the connection was closed.
+        Failed = "failed",
+        /// It answered.
+        Ok = "ok",
+    }
+}
+
+closed_set! {
+    /// What a look at the files of certificates, keys, lists and the password came to.
+    pub enum ReloadOutcome {
+        /// Something was new and could not be used; what is in force stays.
+        Failed = "failed",
+        /// Something was new and is in force.
+        Ok = "ok",
+        /// Nothing was new.
+        Unchanged = "unchanged",
+    }
+}
+
+closed_set! {
+    /// Whose certificate is meant.
+    pub enum CertificateRole {
+        /// Ours.
+        Client = "client",
+        /// A trusted root's.
+        Root = "root",
+        /// One that a server presented.
+        Server = "server",
+    }
+}
+
+closed_set! {
+    /// What asking the password provider came to.
+    pub enum CredentialOutcome {
+        /// It gave none, or not in time.
+        Failed = "failed",
+        /// It gave a password.
+        Ok = "ok",
+    }
+}
+
+/// Told of every [`Event`] of a pool.
+///
+/// It is called in the middle of the pool's work: it must neither block nor panic.
+pub trait Observer: Send + Sync + 'static {
+    /// Takes note of an event.
+    fn on_event(&self, event: &Event<'_>);
+}
+
+/// The observer that ignores everything: the default.
+#[derive(Clone, Copy, Debug)]
+pub struct NoopObserver;
+
+impl Observer for NoopObserver {
+    fn on_event(&self, _: &Event<'_>) {}
+}
+
+impl fmt::Debug for dyn Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}

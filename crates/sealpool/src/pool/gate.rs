@@ -1,0 +1,189 @@
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep_until},
+};
+
+use crate::{error::ConnectError, policy::Policy};
+
+/// How many connections are opened at once while the server is known to take them; otherwise one.
+const AT_ONCE: usize = 4;
+/// For how long a server that took a connection is known to do so.
+const PROVEN: Duration = Duration::from_secs(1);
+/// What cannot heal by waiting is tried twice in this time, and no more often.
+const REFUSED: Duration = Duration::from_secs(5);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Decides when a connection may be opened, and remembers how the last ones went.
+#[derive(Debug)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+    changed: Notify,
+    verdict: watch::Sender<Verdict>,
+}
+
+/// What ends every acquire that waits.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    None,
+    Closed,
+    Refused(Arc<ConnectError>),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    opening: usize,
+    proven: Option<Instant>,
+    /// Failures in a row that may pass.
+    passing: u32,
+    not_before: Option<Instant>,
+    /// When the last two failures were that cannot heal by waiting, the older one first.
+    refused: [Option<Instant>; 2],
+    /// By what the last failure was decided.
+    policy: Weak<Policy>,
+    last: Option<Arc<ConnectError>>,
+}
+
+enum Next {
+    Open,
+    Refuse(Arc<ConnectError>),
+    Wait(Option<Instant>),
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            verdict: watch::Sender::new(Verdict::None),
+        }
+    }
+}
+
+impl Gate {
+    /// Waits for the turn to open a connection.
+    ///
+    /// # Errors
+    ///
+    /// What was found lately, if waiting does not heal it.
+    pub(super) async fn turn(&self, policy: &Arc<Policy>) -> Result<Turn<'_>, Arc<ConnectError>> {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let next = self.state().next(policy);
+            match next {
+                Next::Open => return Ok(Turn { gate: self }),
+                Next::Refuse(error) => return Err(error),
+                Next::Wait(None) => changed.await,
+                Next::Wait(Some(until)) => tokio::select! {
+                    () = changed => {}
+                    () = sleep_until(until) => {}
+                },
+            }
+        }
+    }
+
+    /// Why the last connect failed, unless one has succeeded since.
+    pub(super) fn last_failure(&self) -> Option<Arc<ConnectError>> {
+        self.state().last.clone()
+    }
+
+    pub(super) fn opening(&self) -> usize {
+        self.state().opening
+    }
+
+    pub(super) fn verdicts(&self) -> watch::Receiver<Verdict> {
+        self.verdict.subscribe()
+    }
+
+    pub(super) fn close(&self) {
+        self.verdict.send_replace(Verdict::Closed);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn next(&mut self, policy: &Arc<Policy>) -> Next {
+        let now = Instant::now();
+        // What is new may be right: certificates, keys or a password.
+        let same = std::ptr::eq(self.policy.as_ptr(), Arc::as_ptr(policy));
+        if same
+            && let [Some(older), Some(_)] = self.refused
+            && now < older + REFUSED
+            && let Some(error) = &self.last
+        {
+            return Next::Refuse(Arc::clone(error));
+        }
+        let proven = self.proven.is_some_and(|proven| now < proven + PROVEN);
+        if self.opening >= if proven { AT_ONCE } else { 1 } {
+            return Next::Wait(None);
+        }
+        match self.not_before {
+            Some(until) if same && now < until => Next::Wait(Some(until)),
+            _ => {
+                self.opening += 1;
+                Next::Open
+            }
+        }
+    }
+
+    /// Exponential, with full jitter: many services that lost one server do not come back in step.
+    fn pause(&mut self) -> Duration {
+        let longest = LONGEST_PAUSE.min(SHORTEST_PAUSE * (1 << self.passing.min(8)));
+        self.passing += 1;
+        longest.mul_f64(fastrand::f64())
+    }
+}
+
+/// The right to open one connection now; ends when dropped.
+#[must_use]
+pub(super) struct Turn<'a> {
+    gate: &'a Gate,
+}
+
+impl Turn<'_> {
+    pub(super) fn succeeded(self) {
+        let mut state = self.gate.state();
+        *state = State {
+            opening: state.opening,
+            proven: Some(Instant::now()),
+            ..State::default()
+        };
+    }
+
+    pub(super) fn failed(self, error: &Arc<ConnectError>, policy: &Arc<Policy>) {
+        let mut state = self.gate.state();
+        state.proven = None;
+        state.last = Some(Arc::clone(error));
+        state.policy = Arc::downgrade(policy);
+        if error.is_transient() {
+            let pause = state.pause();
+            state.not_before = Some(Instant::now() + pause);
+            return;
+        }
+        let [_, newer] = state.refused;
+        state.refused = [newer, Some(Instant::now())];
+        // Before the turn ends, so that nobody who waits takes it.
+        self.gate.verdict.send_modify(|verdict| {
+            if !matches!(verdict, Verdict::Closed) {
+                *verdict = Verdict::Refused(Arc::clone(error));
+            }
+        });
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.gate.state().opening -= 1;
+        self.gate.changed.notify_waiters();
+    }
+}

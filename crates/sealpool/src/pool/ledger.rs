@@ -1,0 +1,186 @@
+use std::{
+    net::SocketAddr,
+    panic::Location,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
+
+use crate::{connect::Parting, event::Server};
+
+/// Every open connection of a pool, wherever it is.
+#[derive(Debug, Default)]
+pub(super) struct Ledger(Mutex<Vec<Weak<Card>>>);
+
+/// What is known of an open connection while somebody else holds it.
+#[derive(Debug)]
+pub(super) struct Card {
+    server: Place,
+    loan: Mutex<Option<Lent>>,
+    hold: Mutex<Hold>,
+}
+
+/// Where a connection leads.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) host: Arc<str>,
+    pub(super) port: u16,
+    pub(super) address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Lent {
+    place: &'static Location<'static>,
+    since: Instant,
+    suspected: bool,
+}
+
+#[derive(Debug)]
+struct Hold {
+    /// Its end tells the connection that it may go.
+    owner: Option<oneshot::Sender<Parting>>,
+    driver: Option<JoinHandle<()>>,
+    cut: bool,
+}
+
+/// Somebody who holds a client.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Where it was acquired.
+    pub place: &'static Location<'static>,
+    /// For how long it has been held.
+    pub held: Duration,
+}
+
+impl Ledger {
+    pub(super) fn open(
+        &self,
+        server: Place,
+        owner: oneshot::Sender<Parting>,
+        driver: JoinHandle<()>,
+    ) -> Arc<Card> {
+        let card = Arc::new(Card {
+            server,
+            loan: Mutex::default(),
+            hold: Mutex::new(Hold {
+                owner: Some(owner),
+                driver: Some(driver),
+                cut: false,
+            }),
+        });
+        let mut cards = lock(&self.0);
+        cards.retain(|card| card.strong_count() > 0);
+        cards.push(Arc::downgrade(&card));
+        card
+    }
+
+    /// Those that have not been closed.
+    pub(super) fn cards(&self) -> Vec<Arc<Card>> {
+        let cards = lock(&self.0);
+        let cards = cards.iter().filter_map(Weak::upgrade);
+        cards
+            .filter(|card| lock(&card.hold).owner.is_some())
+            .collect()
+    }
+
+    /// How many are not lent.
+    pub(super) fn idle(&self) -> usize {
+        let cards = self.cards();
+        cards.iter().filter(|card| !card.is_lent()).count()
+    }
+
+    pub(super) fn holders(&self) -> Vec<Holder> {
+        let cards = self.cards();
+        cards.iter().filter_map(|card| card.holder()).collect()
+    }
+}
+
+impl Card {
+    pub(super) fn lend(&self, place: &'static Location<'static>, since: Instant) {
+        *lock(&self.loan) = Some(Lent {
+            place,
+            since,
+            suspected: false,
+        });
+    }
+
+    pub(super) fn give_back(&self) {
+        *lock(&self.loan) = None;
+    }
+
+    pub(super) fn is_lent(&self) -> bool {
+        lock(&self.loan).is_some()
+    }
+
+    fn holder(&self) -> Option<Holder> {
+        let Lent { place, since, .. } = *lock(&self.loan).as_ref()?;
+        Some(Holder {
+            place,
+            held: since.elapsed(),
+        })
+    }
+
+    pub(super) fn server(&self) -> Server<'_> {
+        let Place {
+            host,
+            port,
+            address,
+        } = &self.server;
+        Server {
+            host,
+            port: *port,
+            address: *address,
+        }
+    }
+
+    /// Whoever has held it for so long, once.
+    pub(super) fn suspect(&self, threshold: Duration) -> Option<Holder> {
+        let mut loan = lock(&self.loan);
+        let lent = loan.as_mut()?;
+        let held = lent.since.elapsed();
+        if held < threshold || lent.suspected {
+            return None;
+        }
+        lent.suspected = true;
+        Some(Holder {
+            place: lent.place,
+            held,
+        })
+    }
+
+    /// Whether the connection still works, as far as this side knows.
+    pub(super) fn is_alive(&self) -> bool {
+        lock(&self.hold)
+            .driver
+            .as_ref()
+            .is_some_and(|driver| !driver.is_finished())
+    }
+
+    /// Lets the connection say goodbye.
+    pub(super) fn let_go(&self) {
+        lock(&self.hold).owner = None;
+    }
+
+    /// Ends the connection whatever it is doing, unless it is saying goodbye.
+    pub(super) fn cut(&self) {
+        let mut hold = lock(&self.hold);
+        if let Some(owner) = hold.owner.take() {
+            hold.cut = owner.send(Parting::Cut).is_ok();
+        }
+    }
+
+    pub(super) fn was_cut(&self) -> bool {
+        lock(&self.hold).cut
+    }
+
+    /// What ends when the connection has ended.
+    pub(super) fn take_driver(&self) -> Option<JoinHandle<()>> {
+        lock(&self.hold).driver.take()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,259 @@
+use std::{sync::Arc, thread, time::Duration};
+
+use deadpool::managed::{Object, WeakPool};
+use tokio::{runtime::Handle, time::timeout};
+use tokio_postgres::{Error, SimpleQueryMessage};
+
+use super::{manager::Manager, permits::Permit, session::Session};
+use crate::{
+    connect::{Condition, Loan, Turn},
+    event::CloseReason,
+    policy::{Care, Reset},
+};
+
+/// What `DISCARD ALL` does, but for the prepared statements: those of our cache stay. Those that SQL prepared are listed,
+/// to be dropped by name.
+const RESET: &str = "CLOSE ALL; \
+                     SET SESSION AUTHORIZATION DEFAULT; \
+                     RESET ROLE; \
+                     RESET ALL; \
+                     UNLISTEN *; \
+                     SELECT pg_catalog.pg_advisory_unlock_all(); \
+                     DISCARD TEMP; \
+                     DISCARD SEQUENCES; \
+                     SELECT name AS prepared FROM pg_catalog.pg_prepared_statements WHERE from_sql";
+
+/// Gives a session back to its pool: at once if it is clean, otherwise once it has been mended.
+pub(super) fn give_back(permit: Option<Permit>, session: Object<Manager>) {
+    // The next acquire finds out that a connection has ended.
+    if session.is_closed() {
+        return;
+    }
+    let panicking = thread::panicking();
+    // First of all whether it is at rest: what is read after that is complete.
+    let is_complete = session.condition().is_at_rest();
+    let seems_clean = !panicking && seems_clean(&session);
+    if is_complete && seems_clean {
+        return;
+    }
+    let doubtful = Doubtful {
+        session: Some(session),
+        permit,
+        reason: CloseReason::Dirty,
+    };
+    let Ok(runtime) = Handle::try_current() else {
+        return;
+    };
+    if panicking {
+        runtime.spawn(discard(doubtful));
+    } else if seems_clean {
+        if let Some(watch) = doubtful.session.as_ref().and_then(Watch::begin) {
+            runtime.spawn(watch.run());
+        }
+        doubtful.release();
+    } else {
+        runtime.spawn(mend(doubtful));
+    }
+}
+
+/// Closes a session that has had its day, but not before a query that is still under way has been cancelled.
+pub(super) fn retire(permit: Option<Permit>, session: Object<Manager>, reason: CloseReason) {
+    let is_busy = session.condition().is_busy();
+    let doubtful = Doubtful {
+        session: Some(session),
+        permit,
+        reason,
+    };
+    if is_busy && let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(discard(doubtful));
+    }
+}
+
+/// Makes sure, before a session is lent again, that what its connection had not dealt with when it came back was nothing.
+pub(super) async fn check(session: &mut Session) -> Result<(), CloseReason> {
+    if !session.condition().is_unchecked() {
+        return Ok(());
+    }
+    session.condition().take_turn();
+    let limit = session.care().mend_timeout;
+    let treated = timeout(limit, treat(session)).await;
+    treated.unwrap_or(Err(CloseReason::Dirty))
+}
+
+fn seems_clean(session: &Session) -> bool {
+    let condition = session.condition();
+    !condition.is_busy() && !condition.is_in_transaction() && !needs_reset(session)
+}
+
+fn needs_reset(session: &Session) -> bool {
+    match session.care().reset {
+        Reset::Always => true,
+        Reset::Auto => !session.condition().traces().is_empty(),
+        Reset::Transaction => false,
+    }
+}
+
+/// A session that must not be lent: closed when this is dropped, which is also how its task ends when its runtime does.
+///
+/// Its place in the pool stays taken until then.
+struct Doubtful {
+    session: Option<Object<Manager>>,
+    #[expect(dead_code, reason = "held")]
+    permit: Option<Permit>,
+    /// Why it is closed, if that is what it comes to.
+    reason: CloseReason,
+}
+
+impl Doubtful {
+    fn release(mut self) {
+        self.session = None;
+    }
+
+    fn close(mut self, reason: CloseReason) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for Doubtful {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            Object::take(session).close(self.reason);
+        }
+    }
+}
+
+/// Looks after a session that went back before its connection had dealt with all that it was given. That is hardly ever
+/// more than the closing of a statement, and the next borrower makes sure of it; but if there is none, a query must not
+/// go on.
+struct Watch {
+    connections: WeakPool<Manager>,
+    condition: Arc<Condition>,
+    turn: Turn,
+    care: Care,
+}
+
+impl Watch {
+    /// `None` when the pool has gone, and with it the next borrower.
+    fn begin(session: &Object<Manager>) -> Option<Self> {
+        let connections = Object::pool(session)?.weak();
+        Some(Self {
+            connections,
+            condition: Arc::clone(session.condition()),
+            turn: session.condition().wait_unchecked(),
+            care: session.care(),
+        })
+    }
+
+    async fn run(self) {
+        let Self {
+            connections,
+            condition,
+            turn,
+            care,
+        } = self;
+        loop {
+            match timeout(care.cancel_grace, condition.rest_in(turn)).await {
+                Ok(true) if !condition.is_in_transaction() => return,
+                Ok(_) => break,
+                Err(_) if condition.is_busy() => break,
+                // Before the connection's task has had its turn, nothing is known.
+                Err(_) => {}
+            }
+        }
+        if !condition.is_in(turn) {
+            return;
+        }
+        let Some(connections) = connections.upgrade() else {
+            return;
+        };
+        let retained = connections.retain(|session, _| {
+            !(Arc::ptr_eq(session.condition(), &condition) && condition.is_in(turn))
+        });
+        drop(connections);
+        for session in retained.removed {
+            let _ = timeout(care.mend_timeout, stop(&session)).await;
+            session.close(CloseReason::Dirty);
+        }
+    }
+}
+
+/// Closes a session, but not before its query has been cancelled: the server would go on with that.
+async fn discard(mut doubtful: Doubtful) {
+    if let Some(session) = &mut doubtful.session {
+        let limit = session.care().mend_timeout;
+        let _ = timeout(limit, stop(session)).await;
+    }
+}
+
+async fn mend(mut doubtful: Doubtful) {
+    let Some(session) = &mut doubtful.session else {
+        return;
+    };
+    let limit = session.care().mend_timeout;
+    match timeout(limit, treat(session)).await {
+        Ok(Ok(())) => doubtful.release(),
+        Ok(Err(reason)) => doubtful.close(reason),
+        Err(_) => doubtful.close(CloseReason::Dirty),
+    }
+}
+
+async fn treat(session: &mut Session) -> Result<(), CloseReason> {
+    if !session.settled().await {
+        return Err(CloseReason::Dirty);
+    }
+    stop(session).await?;
+    let condition = session.condition();
+    if condition.is_in_transaction() {
+        let rolled_back = session.batch_execute("ROLLBACK").await;
+        rolled_back.map_err(|_| CloseReason::Dirty)?;
+    }
+    let reset_is_due = needs_reset(session);
+    if reset_is_due {
+        if condition.traces().is_ruin() {
+            return Err(CloseReason::Dirty);
+        }
+        clear(session).await.map_err(|_| CloseReason::ResetFailed)?;
+    }
+    if !condition.rest().await || condition.is_in_transaction() {
+        return Err(CloseReason::Dirty);
+    }
+    if reset_is_due {
+        condition.was_reset();
+    }
+    Ok(())
+}
+
+/// Waits for what is under way, and cancels it when the grace is over: again and again, for requests may be queued.
+async fn stop(session: &Session) -> Result<(), CloseReason> {
+    let condition = session.condition();
+    let mut grace = session.care().cancel_grace;
+    loop {
+        match timeout(grace, condition.rest()).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => return Err(CloseReason::Dirty),
+            Err(_) if condition.is_busy() => {
+                let request = session.cancel_handle(Arc::<Loan>::default());
+                request.cancel().await.map_err(|_| CloseReason::Dirty)?;
+                grace = grace.saturating_mul(2).max(Duration::from_millis(100));
+            }
+            // Before the connection's task has had its turn, there is nothing to cancel.
+            Err(_) => {}
+        }
+    }
+}
+
+async fn clear(session: &Session) -> Result<(), Error> {
+    let answer = session.simple_query(RESET).await?;
+    let drops: String = answer
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.try_get("prepared").ok().flatten(),
+            _ => None,
+        })
+        .map(|name| format!("DEALLOCATE \"{}\";", name.replace('"', "\"\"")))
+        .collect();
+    if drops.is_empty() {
+        return Ok(());
+    }
+    session.batch_execute(&drops).await
+}

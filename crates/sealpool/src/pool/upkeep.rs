@@ -1,0 +1,213 @@
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use deadpool::managed;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{Client, manager::Manager, retirement::retire, session::Session};
+use crate::{
+    event::{CloseReason, Event},
+    policy::Pooling,
+};
+
+type WeakConnections = managed::WeakPool<Manager>;
+
+/// Into how many steps a rotation is divided.
+const STEPS: u32 = 50;
+const SHORTEST_STEP: Duration = Duration::from_millis(10);
+/// How long the minimum may be missed before anybody looks.
+const LONGEST_GAP: Duration = Duration::from_millis(500);
+const LONGEST_STEP: Duration = Duration::from_secs(5);
+
+/// Looks at the files from time to time, retires idle connections that are too old or were made with older files, keeps
+/// the minimum open and looks for leaks.
+///
+/// The task starts with the first acquire, since a pool may be built without a runtime, and again with the next one if its
+/// runtime has ended. It ends with the pool.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    running: Arc<AtomicBool>,
+    ended: watch::Sender<bool>,
+}
+
+impl Upkeep {
+    pub(super) fn ensure(&self, connections: &managed::Pool<Manager, Client>) {
+        if self.running.load(Ordering::Relaxed) || self.running.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let running = Running(Arc::clone(&self.running));
+        let (connections, ended) = (connections.weak(), self.ended.subscribe());
+        tokio::spawn(async move {
+            let _running = running;
+            run(connections, ended).await;
+        });
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+}
+
+/// Says so when the task has ended, in whatever way.
+struct Running(Arc<AtomicBool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+async fn run(connections: WeakConnections, mut ended: watch::Receiver<bool>) {
+    // Fails when the pool has been dropped, which is an end too.
+    let mut ended = pin!(ended.wait_for(|ended| *ended));
+    tokio::select! {
+        biased;
+        _ = &mut ended => {}
+        () = rotate(&connections) => {}
+        () = keep(&connections) => {}
+    }
+}
+
+async fn rotate(connections: &WeakConnections) {
+    let mut next_look = None;
+    loop {
+        let Some(pool) = connections.upgrade() else {
+            return;
+        };
+        let connector = pool.manager().connector().clone();
+        drop(pool);
+        let policy = connector.policy();
+        let look = *next_look.get_or_insert_with(|| Instant::now() + policy.reload_interval);
+        let wake = if connector.stale() == 0 {
+            look
+        } else {
+            let step = (policy.rotate_within / STEPS).clamp(SHORTEST_STEP, LONGEST_STEP);
+            look.min(Instant::now() + step)
+        };
+        tokio::select! {
+            () = sleep_until(wake) => {}
+            () = connector.swapped() => {}
+        }
+        if Instant::now() >= look {
+            next_look = None;
+            // It reports its failure itself.
+            let _ = connector.reload().await;
+        }
+        let Some(pool) = connections.upgrade() else {
+            return;
+        };
+        retire(&pool, |session| {
+            session
+                .is_to_be_rotated()
+                .then_some(CloseReason::TlsRotated)
+        });
+    }
+}
+
+async fn keep(connections: &WeakConnections) {
+    loop {
+        let Some(pool) = connections.upgrade() else {
+            return;
+        };
+        report_leaks(pool.manager());
+        replace(&pool).await;
+        let pause = pause(&pool.manager().pooling);
+        drop(pool);
+        sleep(pause).await;
+    }
+}
+
+/// A fraction of the shortest time that is to be kept.
+fn pause(pooling: &Pooling) -> Duration {
+    let shortest = [pooling.idle_timeout, pooling.max_lifetime]
+        .into_iter()
+        .chain(pooling.leak_threshold)
+        .min()
+        .unwrap_or(LONGEST_STEP);
+    let longest = if pooling.min_idle > 0 {
+        LONGEST_GAP
+    } else {
+        LONGEST_STEP
+    };
+    (shortest / STEPS).clamp(SHORTEST_STEP, longest)
+}
+
+fn report_leaks(manager: &Manager) {
+    let Some(threshold) = manager.pooling.leak_threshold else {
+        return;
+    };
+    for card in manager.house.ledger.cards() {
+        let Some(holder) = card.suspect(threshold) else {
+            continue;
+        };
+        manager
+            .connector()
+            .observer()
+            .on_event(&Event::LeakSuspected {
+                server: card.server(),
+                place: holder.place,
+                held: holder.held,
+            });
+    }
+}
+
+/// Retires what is too old, each only when another has taken its place among the minimum, and fills the minimum up.
+///
+/// While no connection can be opened, what is old goes on being used.
+async fn replace(pool: &managed::Pool<Manager>) {
+    let manager = pool.manager();
+    let least = manager.pooling.min_idle;
+    let now = Instant::now();
+    retire(pool, |session| {
+        session.is_closed().then_some(CloseReason::Broken)
+    });
+    while count(pool, |session| session.retirement(now).is_some()) > 0 {
+        let replaced = if count(pool, |_| true) > least {
+            true
+        } else {
+            match manager.warm().await {
+                Ok(replaced) => replaced,
+                Err(_) => return,
+            }
+        };
+        let mut left = 1;
+        retire(pool, |session| {
+            let reason = session.retirement(now).filter(|_| left > 0)?;
+            left = 0;
+            Some(reason)
+        });
+        if !replaced && manager.warm().await.is_err() {
+            return;
+        }
+    }
+    let mut spare = count(pool, |_| true).saturating_sub(least);
+    retire(pool, |session| {
+        let idle = session.has_been_idle_for(manager.pooling.idle_timeout, now);
+        let retired = spare > 0 && idle;
+        spare -= usize::from(retired);
+        retired.then_some(CloseReason::IdleTimeout)
+    });
+    while !manager.is_closing()
+        && count(pool, |_| true) < least
+        && matches!(manager.warm().await, Ok(true))
+    {}
+}
+
+/// How many idle sessions are of that kind.
+fn count(pool: &managed::Pool<Manager>, mut counted: impl FnMut(&Session) -> bool) -> usize {
+    let mut count = 0;
+    retire(pool, |session| {
+        count += usize::from(counted(session));
+        None
+    });
+    count
+}
