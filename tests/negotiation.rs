@@ -401,6 +401,7 @@ async fn direct_negotiation_with_a_server_of_another_protocol() {
             if error.class() != Class::Network || left == 0 {
                 break error;
             }
+            // OpenSSL's server does not say when it listens.
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         server.kill().unwrap();

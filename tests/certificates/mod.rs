@@ -103,6 +103,7 @@ async fn a_certificate_that_expires_in_use(rig: Arc<Rig>) {
     rig.cluster.swap_certificate(&leaf).unwrap();
     let pool = rig.pool(rig.config());
     let client = pool.acquire().await.unwrap();
+    // It is the passing of time that ends a certificate, in whole seconds.
     tokio::time::sleep(life + Duration::from_millis(1_100)).await;
     client.query_one("select 1", &[]).await.unwrap();
     let error = pool.acquire().await.unwrap_err();

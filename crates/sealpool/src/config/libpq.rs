@@ -1,6 +1,6 @@
 use std::{
     ffi::OsString,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -129,10 +129,21 @@ fn service_words(name: &str, lookup: Lookup<'_>) -> Result<Keywords, ConfigError
         text("PGSYSCONFDIR", lookup)?.map(|folder| Path::new(&folder).join("pg_service.conf"));
     let mut tried = Vec::new();
     for file in [own, shared].into_iter().flatten() {
-        if let Ok(content) = fs::read_to_string(&file)
-            && let Some(words) = section(name, &file, &content)?
-        {
-            return Ok(words);
+        match fs::read_to_string(&file) {
+            Ok(content) => {
+                if let Some(words) = section(name, &file, &content)? {
+                    return Ok(words);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Passing over it could mean another server.
+            Err(error) => {
+                return Err(ConfigError::new(
+                    "unreadable",
+                    format!("{} cannot be read: {error}", file.display()),
+                    "check its permissions",
+                ));
+            }
         }
         tried.push(file.display().to_string());
     }
@@ -234,5 +245,31 @@ impl Keywords {
         let mut sheet = Sheet::default();
         dsn::imply_all(dsn, &within, &mut sheet)?;
         Ok(sheet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(file: &Path) -> String {
+        let lookup = |name: &str| (name == "PGSERVICEFILE").then(|| file.into());
+        service("shop", &lookup).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_service_file_that_cannot_be_read_is_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let shown = folder.path().display();
+        assert_eq!(
+            refused(folder.path()),
+            format!("{shown} cannot be read: Is a directory (os error 21); check its permissions")
+        );
+        assert_eq!(
+            refused(&folder.path().join("absent")),
+            format!(
+                "no service `shop` in {shown}/absent; add it there, or name the file in PGSERVICEFILE"
+            )
+        );
     }
 }
