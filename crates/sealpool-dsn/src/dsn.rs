@@ -99,7 +99,7 @@ pub struct Dsn {
     pub lock_timeout: Option<Located<Limit>>,
     /// The server's `idle_in_transaction_session_timeout`.
     pub idle_in_transaction_timeout: Option<Located<Limit>>,
-    /// How many named prepared statements a connection may keep; 0 forbids them, as a transaction-pooling proxy needs.
+    /// How many named prepared statements a connection may keep; 0 keeps none, as a proxy that pools transactions needs.
     pub statement_cache: Option<Located<u32>>,
 
     /// The most connections of the pool, never 0.

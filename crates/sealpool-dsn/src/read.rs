@@ -98,7 +98,7 @@ fn take(list: Vec<Pair>, draft: &mut Draft) -> Result<(), DsnError> {
         let row = keys::look_up(dialect, &pair.key)
             .map_err(|foreign| strange(&pair, dialect, foreign, showable))?;
         pair.key_is_showable = showable;
-        behind_a_secret |= keys::is_secret(&pair.key) && !pair.key_span.is_empty();
+        behind_a_secret |= may_hide_a_secret(&pair);
         let compared = match row.role {
             Role::Vote(_) => pair.value.as_deref().map(normal),
             Role::Field(_) | Role::Ignored { .. } | Role::Refused { .. } => pair.value.clone(),
@@ -143,6 +143,13 @@ fn secrets(list: &[Pair]) -> Vec<String> {
         .filter(|value| value.len() > 1)
         .take(3)
         .collect()
+}
+
+/// Whether the pairs behind this one may be the rest of a password: it is one itself, or swallowed one for want of a blank.
+fn may_hide_a_secret(pair: &Pair) -> bool {
+    let value = pair.value.as_deref().unwrap_or_default();
+    let named = keys::is_secret(&pair.key) && !pair.key_span.is_empty();
+    named || value.contains('=') || keys::hints_at_secret(value)
 }
 
 /// Whether a key or its value repeats a piece of a secret.

@@ -99,7 +99,8 @@ pub(crate) fn refused(pair: &Pair, why: &str, fix: &str) -> DsnError {
     .of_key(&pair.key)
 }
 
-/// A key that this dialect does not know. Its name is shown only where it cannot be the tail of a cut password.
+/// A key that this dialect does not know. Its name is shown only if it is close to one that is known: any other text may
+/// be a piece of a password that was cut.
 pub(crate) fn strange(pair: &Pair, dialect: Dialect, foreign: bool, showable: bool) -> DsnError {
     if foreign {
         return DsnError::new(
@@ -119,21 +120,27 @@ pub(crate) fn strange(pair: &Pair, dialect: Dialect, foreign: bool, showable: bo
     } else {
         Code::UnknownKey
     };
-    let help = match keys::suggestion(dialect, &pair.key) {
-        Some(known) => format!("did you mean `{known}`?"),
-        None if showable => "remove it, or set what it stands for in the configuration".to_owned(),
-        None => "if a password was cut here, encode or quote its special characters; otherwise remove the key".to_owned(),
+    let span = pair.key_span.clone();
+    let Some(known) = keys::suggestion(dialect, &pair.key) else {
+        return DsnError::new(
+            code,
+            span,
+            "a key that no driver has",
+            "remove it, or set what it stands for in the configuration; if a password was cut here, encode or quote its \
+             special characters",
+        );
     };
-    if showable {
-        let message = format!("no driver has a key `{}`", pair.key);
-        return DsnError::new(code, pair.key_span.clone(), message, help).of_key(&pair.key);
+    let help = format!("did you mean `{known}`?");
+    if !showable {
+        return DsnError::new(code, span, "a key that no driver has", help);
     }
     DsnError::new(
         code,
-        pair.key_span.clone(),
-        "a key that no driver has",
+        span,
+        format!("no driver has a key `{}`", pair.key),
         help,
     )
+    .of_key(&pair.key)
 }
 
 /// Prisma calls the root what libpq calls the client certificate.

@@ -16,6 +16,9 @@ use proptest::prelude::*;
 use sealpool_dsn::{Dialect, Dsn, WarningCode};
 use tokio_postgres::config::{Config, Host};
 
+mod cases;
+use cases::config;
+
 const VALUES: &[&str] = &[
     "app",
     "a.example.net",
@@ -71,16 +74,8 @@ fn pairs(separator: &'static str) -> impl Strategy<Value = String> {
     })
 }
 
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: 40_000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(40_000))]
 
     #[test]
     fn keyword_value_strings_mean_the_same(head in value(), rest in pairs(" ")) {

@@ -4,6 +4,9 @@
 use proptest::prelude::*;
 use sealpool_dsn::{CheckedDsn, Dialect, Dsn};
 
+mod cases;
+use cases::config;
+
 const CANARY: &str = "Qz7Winter";
 
 /// A string of each dialect, with its password in the place of `@PW@`.
@@ -90,14 +93,6 @@ fn mutated(
             }
         })
         .collect()
-}
-
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
 }
 
 proptest! {

@@ -73,12 +73,12 @@ pub(crate) fn is_secret(key: &str) -> bool {
     })
 }
 
-/// Whether an unknown key may be the name of a secret that ran into the secret.
-pub(crate) fn hints_at_secret(key: &str) -> bool {
-    let key = normal(key);
+/// Whether an unknown key, or a value, may hold the name of a secret and the secret that ran into it.
+pub(crate) fn hints_at_secret(text: &str) -> bool {
+    let text = normal(text);
     ["pass", "psw", "pw", "secret", "token"]
         .iter()
-        .any(|word| key.contains(word))
+        .any(|word| text.contains(word))
 }
 
 /// Whether the value of a key is itself a list of settings.
