@@ -40,6 +40,25 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// No PgBouncer is installed.
+    #[error(
+        "no pgbouncer was found on this machine: install it with the system's package manager (Debian: apt-get install \
+         pgbouncer)"
+    )]
+    NoPgBouncer,
+
+    /// A PgBouncer did not start.
+    #[error("PgBouncer {version} on port {port} did not start; its log ends with:\n{log}")]
+    #[non_exhaustive]
+    PgBouncer {
+        /// Version of PgBouncer.
+        version: String,
+        /// Its port.
+        port: u16,
+        /// What it logged.
+        log: String,
+    },
+
     /// The server did not do what it was told to.
     #[error("PostgreSQL {version} on port {port} {what}; its log ends with:\n{log}")]
     #[non_exhaustive]

@@ -1,5 +1,5 @@
-//! What a test of TLS and PostgreSQL needs, each in one call: a throw-away server, a PKI, a tap on the wire and a
-//! server that follows a script.
+//! What a test of TLS and PostgreSQL needs, each in one call: a throw-away server, a PKI, a tap on the wire, a
+//! proxy that fails on demand and a server that follows a script.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Everything here blocks on threads of its own and needs no async runtime, so that a paused clock or a
-//! single-threaded runtime changes nothing; only [`Cluster::sql`] wants tokio. It runs on Unix.
+//! single-threaded runtime changes nothing; only what speaks SQL wants tokio ([`Cluster::sql`], [`Cluster::standby`], [`Cluster::promote`]). It runs on Unix.
 #![warn(missing_docs)]
 
 mod error;
@@ -37,10 +37,12 @@ mod version_1;
 pub use time::OffsetDateTime;
 
 mod cluster;
-pub use cluster::{Cluster, ClusterBuilder, Shutdown};
+pub use cluster::{Cluster, ClusterBuilder, PgBouncer, PoolMode, Shutdown};
 
 mod tap;
 pub use tap::{Mode, Recording, Summary, Tap, Violation};
+mod proxy;
+pub use proxy::{Direction, Link, Proxy, Treatment};
 mod scripted;
 pub use scripted::{Scripted, Step};
 

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::home::Home;
-use super::levers::READY;
 use super::log::{Log, Miss};
 use super::server::Server;
 use super::{Cluster, Material, State};
@@ -71,14 +70,7 @@ impl ClusterBuilder {
         } = self;
         let installation = installation.map_or_else(Installation::newest, Ok)?;
         let pki = pki.unwrap_or_default();
-        let leaf = certificate.unwrap_or_else(|| {
-            pki.leaf()
-                .common_name("sealpool test server")
-                .dns("localhost")
-                .ip(Ipv4Addr::LOCALHOST)
-                .ip(Ipv6Addr::LOCALHOST)
-                .issue()
-        });
+        let leaf = certificate.unwrap_or_else(|| server_leaf(&pki));
         let home = Home::create()?;
         let mut material = Material::new(&home, leaf);
         for (name, value) in &settings {
@@ -111,8 +103,17 @@ impl ClusterBuilder {
     }
 }
 
+pub(super) fn server_leaf(pki: &Pki) -> Leaf {
+    pki.leaf()
+        .common_name("sealpool test server")
+        .dns("localhost")
+        .ip(Ipv4Addr::LOCALHOST)
+        .ip(Ipv6Addr::LOCALHOST)
+        .issue()
+}
+
 /// Between the choice of a port and its use somebody else may take it, so this tries more than once.
-fn launch(
+pub(super) fn launch(
     installation: &Installation,
     home: &Home,
     material: &mut Material,
@@ -131,7 +132,7 @@ fn launch(
             false => Server::initialize(installation, home, &log)?,
             true => Server::start(installation, home, &log)?,
         };
-        let ready = log.wait_for(start, READY, Duration::from_secs(60));
+        let ready = log.wait_for(start, home.ready(), Duration::from_secs(60));
         let text = log.since(start);
         // It goes on with ::1 alone if it has that.
         let taken = text.contains("could not bind IPv4 address");
@@ -152,7 +153,7 @@ fn launch(
 }
 
 /// Ports from 32768 on go to outgoing connections on most systems; one of those could take ours while we restart.
-fn free_port() -> io::Result<(u16, &'static str)> {
+pub(super) fn free_port() -> io::Result<(u16, &'static str)> {
     const FIRST: u16 = 16384;
     const COUNT: u16 = 14000;
     let mut last = None;

@@ -45,20 +45,46 @@ impl Home {
         self.folder.join(name)
     }
 
+    /// What the server says when it accepts connections.
+    pub(crate) fn ready(&self) -> &'static str {
+        match self.data().join("standby.signal").exists() {
+            true => "database system is ready to accept read-only connections",
+            false => "database system is ready to accept connections",
+        }
+    }
+
+    /// Makes a folder within the data folder, or that itself.
+    pub(crate) fn make_data(&self, name: &str) -> Result<(), Error> {
+        let folder = self.data().join(name);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(Error::file("make the folder", &folder))?;
+        self.hand_over(&folder)
+    }
+
+    pub(crate) fn write_data(&self, name: &str, content: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.create_file(&self.data().join(name), content.as_ref())
+    }
+
     /// Replaces a file in one step, so that the server reads either the old or the new one.
     pub(crate) fn write(&self, name: &str, content: &str) -> Result<(), Error> {
         let path = self.path(name);
         let new = self.path(&format!("{name}.new"));
+        self.create_file(&new, content.as_bytes())?;
+        fs::rename(&new, &path).map_err(Error::file("replace", path))
+    }
+
+    fn create_file(&self, path: &Path, content: &[u8]) -> Result<(), Error> {
         OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
-            .open(&new)
-            .and_then(|mut file| file.write_all(content.as_bytes()))
-            .map_err(Error::file("write", &new))?;
-        self.hand_over(&new)?;
-        fs::rename(&new, &path).map_err(Error::file("replace", path))
+            .open(path)
+            .and_then(|mut file| file.write_all(content))
+            .map_err(Error::file("write", path))?;
+        self.hand_over(path)
     }
 
     fn hand_over(&self, path: &Path) -> Result<(), Error> {

@@ -5,7 +5,6 @@ use super::server::Server;
 use super::{Cluster, Material, State};
 use crate::{Error, Leaf};
 
-pub(crate) const READY: &str = "database system is ready to accept connections";
 const RELOADING: &str = "received SIGHUP, reloading configuration files";
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -103,7 +102,7 @@ impl Cluster {
         let server = Server::start(&self.installation, &state.home, &self.log)?;
         std::mem::replace(&mut state.server, server).leave();
         state.stopped = false;
-        match self.log.wait_for(start, READY, PATIENCE) {
+        match self.log.wait_for(start, state.home.ready(), PATIENCE) {
             Ok(_) => Ok(()),
             Err(_) => Err(self.failure("did not start again", self.log.since(start))),
         }

@@ -12,24 +12,22 @@ pub(crate) struct Material {
     pub(crate) leaf: Leaf,
 }
 
-/// Stands above whatever else is said, so that `Cluster::sql` keeps its way in.
-const SUPERUSER_HBA: &str = "hostssl all postgres 127.0.0.1/32 scram-sha-256\n";
+/// Stands above whatever else is said, so that `Cluster::sql` and standbys keep their way in.
+const SUPERUSER_HBA: &str = "hostssl all,replication postgres 127.0.0.1/32 scram-sha-256\n";
 pub(crate) const DEFAULT_HBA: &str = "hostssl all all all scram-sha-256\n";
 
 impl Material {
     pub(crate) fn new(home: &Home, leaf: Leaf) -> Self {
-        let file = |name: &str| home.path(name).to_string_lossy().into_owned();
         let settings = [
             ("unix_socket_directories", String::new()),
-            ("hba_file", file("pg_hba.conf")),
             ("ssl", "on".to_owned()),
-            ("ssl_cert_file", file("server.crt")),
-            ("ssl_key_file", file("server.key")),
             ("password_encryption", "scram-sha-256".to_owned()),
             ("fsync", "off".to_owned()),
             ("full_page_writes", "off".to_owned()),
             ("synchronous_commit", "off".to_owned()),
             ("shared_buffers", "16MB".to_owned()),
+            // A standby that misses its primary asks again so soon.
+            ("wal_retrieve_retry_interval", "100ms".to_owned()),
             // The log's texts are waited for, so they have to be in English and on standard error.
             ("lc_messages", "C".to_owned()),
             ("log_destination", "stderr".to_owned()),
@@ -46,6 +44,27 @@ impl Material {
             hba: DEFAULT_HBA.to_owned(),
             leaf,
         }
+        .at(home)
+    }
+
+    /// The same for another server.
+    pub(crate) fn for_another(&self, home: &Home, leaf: Leaf) -> Self {
+        Self {
+            leaf,
+            ..self.clone()
+        }
+        .at(home)
+    }
+
+    fn at(mut self, home: &Home) -> Self {
+        for (name, file) in [
+            ("hba_file", "pg_hba.conf"),
+            ("ssl_cert_file", "server.crt"),
+            ("ssl_key_file", "server.key"),
+        ] {
+            self.set(name, &home.path(file).to_string_lossy());
+        }
+        self
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {

@@ -18,8 +18,11 @@ mod builder;
 pub use builder::ClusterBuilder;
 mod levers;
 pub use levers::Shutdown;
+mod pgbouncer;
+pub use pgbouncer::{PgBouncer, PoolMode};
 mod pinned;
 mod sql;
+mod standby;
 
 /// A PostgreSQL server of this test's own, with TLS and nothing but TLS, on a port of loopback.
 ///
@@ -30,7 +33,7 @@ mod sql;
 /// It stops and takes its data along when it is dropped, and also when the process ends in any other way, SIGKILL
 /// included; so it may live in a `static`.
 ///
-/// All methods but [`Cluster::sql`] block.
+/// All methods block but those that speak SQL, which are async: [`Cluster::sql`], [`Cluster::standby`], [`Cluster::promote`].
 #[derive(Debug)]
 pub struct Cluster {
     state: Mutex<State>,

@@ -14,10 +14,11 @@ use crate::{Error, Installation};
 /// the server goes too, and its folder.
 ///
 /// A shell without job control starts its background jobs with SIGQUIT ignored, and the server takes a moment to change
-/// that; hence the loop. The shell closes its own standard error, so that the end of that pipe means the end of the server.
+/// that; hence the loop. PgBouncer never does, and is ended by SIGKILL: it has nothing to lose. The shell closes its own
+/// standard error, so that the end of that pipe means the end of the server.
 const SUPERVISOR: &str = r#"
-folder=$1
-shift
+folder=$1 last=$2
+shift 2
 "$@" & server=$!
 exec 2>/dev/null
 trap '' HUP INT TERM
@@ -28,7 +29,7 @@ while read -r word; do
         *) kill -s "$word" "$server" ;;
     esac
 done
-while kill -s QUIT "$server"; do sleep 1; done
+while kill -s "$last" "$server"; do sleep 1; done
 wait "$server"
 rm -rf "$folder"
 "#;
@@ -44,11 +45,16 @@ rm "$folder/setup.sql"
 exec "$bin/postgres" -D "$folder/data" -c "config_file=$folder/postgresql.conf"
 "#;
 
+const POSTGRESQL: &str = "QUIT";
+const PGBOUNCER: &str = "KILL";
+
 /// A running server under its supervisor.
 #[derive(Debug)]
 pub(crate) struct Server {
     supervisor: Child,
     orders: Option<ChildStdin>,
+    /// The signal that ends it, as in `QUIT`.
+    last: &'static str,
     log: Arc<Log>,
 }
 
@@ -65,13 +71,14 @@ impl Server {
         } else {
             ""
         };
-        let mut command = supervisor(home);
+        let mut command = supervisor(home, POSTGRESQL);
         command.args(["sh", "-c", INITIALIZE, "sealpool-initialize"]);
         command
             .arg(installation.bin())
             .arg(home.folder())
             .arg(checksums);
-        Self::spawn(command, installation.bin(), home, log)
+        let program = installation.bin().join("postgres");
+        Self::spawn(command, POSTGRESQL, &program, home, log)
     }
 
     /// Starts on the data folder that is there.
@@ -80,21 +87,37 @@ impl Server {
         home: &Home,
         log: &Arc<Log>,
     ) -> Result<Self, Error> {
-        let mut command = supervisor(home);
-        command
-            .arg(installation.bin().join("postgres"))
-            .arg("-D")
-            .arg(home.data());
+        let mut command = supervisor(home, POSTGRESQL);
+        let program = installation.bin().join("postgres");
+        command.arg(&program).arg("-D").arg(home.data());
         command.arg("-c").arg(format!(
             "config_file={}",
             home.path("postgresql.conf").display()
         ));
-        Self::spawn(command, installation.bin(), home, log)
+        Self::spawn(command, POSTGRESQL, &program, home, log)
     }
 
-    fn spawn(mut command: Command, bin: &Path, home: &Home, log: &Arc<Log>) -> Result<Self, Error> {
+    /// Starts another server, which takes nothing but the name of its file.
+    pub(crate) fn run(
+        program: &Path,
+        file: &Path,
+        home: &Home,
+        log: &Arc<Log>,
+    ) -> Result<Self, Error> {
+        let mut command = supervisor(home, PGBOUNCER);
+        command.arg(program).arg(file);
+        Self::spawn(command, PGBOUNCER, program, home, log)
+    }
+
+    fn spawn(
+        mut command: Command,
+        last: &'static str,
+        program: &Path,
+        home: &Home,
+        log: &Arc<Log>,
+    ) -> Result<Self, Error> {
         let mut supervisor = command.spawn().map_err(|source| Error::Program {
-            program: bin.join("postgres"),
+            program: program.to_owned(),
             user: Account::name(home.account()),
             source,
         })?;
@@ -104,6 +127,7 @@ impl Server {
         Ok(Self {
             orders: supervisor.stdin.take(),
             supervisor,
+            last,
             log: Arc::clone(log),
         })
     }
@@ -120,7 +144,7 @@ impl Server {
 
     /// Stops without removing the folder, for another try on another port.
     pub(crate) fn give_up_port(mut self) {
-        self.order("QUIT");
+        self.order(self.last);
         if self.log.wait_for_end(Duration::from_secs(10)) {
             self.finish("leave");
         }
@@ -145,7 +169,7 @@ impl Drop for Server {
         if self.orders.is_none() {
             return;
         }
-        self.order("QUIT");
+        self.order(self.last);
         if self.log.wait_for_end(Duration::from_secs(10)) {
             self.finish("remove");
         }
@@ -153,11 +177,12 @@ impl Drop for Server {
     }
 }
 
-fn supervisor(home: &Home) -> Command {
+fn supervisor(home: &Home, last: &str) -> Command {
     let mut command = Command::new("sh");
     command
         .args(["-c", SUPERVISOR, "sealpool-supervisor"])
-        .arg(home.folder());
+        .arg(home.folder())
+        .arg(last);
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -166,6 +191,8 @@ fn supervisor(home: &Home) -> Command {
     command.current_dir("/").process_group(0);
     // The first two make messages what we wait for and spare initdb its search for a time zone.
     command.env("LC_ALL", "C").env("TZ", "UTC");
+    // Where a standby's libpq looks for files that nobody has asked for.
+    command.env("HOME", home.folder());
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG"))
     {

@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::{ChannelBinding, SslMode};
-use tokio_postgres::{Config, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Cluster;
@@ -20,20 +21,11 @@ impl Cluster {
     /// # Errors
     /// When the connection or a statement fails.
     pub async fn sql(&self, statement: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
-        let tls = self
-            .tls()
-            .map_err(|error| self.sql_failure("preparing TLS", error))?;
-        let (client, connection) = self
-            .superuser()
-            .connect(tls)
-            .await
-            .map_err(|error| self.sql_failure("connecting as postgres over TLS", error))?;
-        let connection = tokio::spawn(connection);
-        let messages = client.simple_query(statement).await;
+        let session = self.session().await?;
+        let messages = session.run(statement).await;
         // The session is over when this returns, so it is in nobody's statistics.
-        drop(client);
-        let _ = connection.await;
-        let messages = messages.map_err(|error| self.sql_failure(statement, error))?;
+        session.end().await;
+        let messages = messages?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -45,6 +37,24 @@ impl Cluster {
                     .collect()
             })
             .collect())
+    }
+
+    pub(super) async fn session(&self) -> Result<Session<'_>, Error> {
+        let tls = self
+            .tls()
+            .map_err(|error| self.sql_failure("preparing TLS", error))?;
+        let (client, connection) = self
+            .superuser()
+            .connect(tls)
+            .await
+            .map_err(|error| self.sql_failure("connecting as postgres over TLS", error))?;
+        Ok(Session {
+            cluster: self,
+            client,
+            connection: tokio::spawn(async move {
+                let _ = connection.await;
+            }),
+        })
     }
 
     fn superuser(&self) -> Config {
@@ -83,5 +93,29 @@ impl Cluster {
             action: action.to_owned(),
             source: Box::new(source),
         }
+    }
+}
+
+/// A session of the superuser's.
+pub(super) struct Session<'a> {
+    cluster: &'a Cluster,
+    client: Client,
+    connection: JoinHandle<()>,
+}
+
+impl Session<'_> {
+    pub(super) async fn run(&self, statement: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
+        let answer = self.client.simple_query(statement).await;
+        answer.map_err(|error| self.cluster.sql_failure(statement, error))
+    }
+
+    pub(super) async fn end(self) {
+        let Self {
+            cluster: _,
+            client,
+            connection,
+        } = self;
+        drop(client);
+        let _ = connection.await;
     }
 }

@@ -11,10 +11,14 @@ mod levers;
 mod orphan;
 /// What OpenSSL and x509-parser make of the certificates.
 mod pki;
+/// A proxy that fails on demand.
+mod proxy;
 /// Revocation lists and leaves of odd kinds, as OpenSSL sees them.
 mod revocation;
 /// A server that follows a script.
 mod scripted;
+/// Standbys: made, promoted, and following the one that was promoted.
+mod standby;
 /// The wire tap, on good and on bad clients.
 mod tap;
 /// Waiting for a condition.
