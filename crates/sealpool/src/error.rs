@@ -2,7 +2,13 @@ use std::{error::Error as StdError, fmt, net::SocketAddr, sync::Arc, time::Durat
 
 use tokio_postgres::error::SqlState;
 
-use crate::{closed_set::closed_set, config::ConfigError, failure::HandshakeFailure, pool::Status};
+use crate::{
+    closed_set::closed_set,
+    config::ConfigError,
+    failure::HandshakeFailure,
+    hook::HookError,
+    pool::{Holder, PoolState, Status},
+};
 
 /// Why there is no pool, or no client.
 ///
@@ -16,6 +22,9 @@ pub enum Error {
     /// A connection was needed and could not be opened.
     #[error(transparent)]
     Connect(#[from] Arc<ConnectError>),
+    /// The `before_acquire` hook of the application failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// The acquire's deadline passed.
     #[error(transparent)]
     Timeout(#[from] AcquireTimeout),
@@ -40,6 +49,8 @@ closed_set! {
         Config = "config",
         /// The password provider.
         Credential = "credential",
+        /// A hook of the application.
+        Hook = "hook",
         /// The network, or a name that does not resolve.
         Network = "network",
         /// The server: it is starting, full, or does not keep to its protocol.
@@ -64,6 +75,8 @@ closed_set! {
         Auth = "auth",
         /// The login did not end, or the server refused the session for another reason.
         Startup = "startup",
+        /// A hook of the application: `before_connect`, ahead of all the others, or `after_connect`.
+        Setup = "setup",
     }
 }
 
@@ -74,6 +87,7 @@ impl Error {
         match self {
             Self::Config(_) => Class::Config,
             Self::Connect(error) => error.attempts.last().map_or(Class::Network, Attempt::class),
+            Self::Hook(_) => Class::Hook,
             Self::Timeout(_) | Self::QueueFull(_) => Class::Timeout,
             Self::Closed => Class::Closed,
         }
@@ -85,6 +99,7 @@ impl Error {
         match self {
             Self::Config(_) | Self::Closed => false,
             Self::Connect(error) => error.is_transient(),
+            Self::Hook(error) => error.is_transient(),
             Self::Timeout(_) | Self::QueueFull(_) => true,
         }
     }
@@ -193,6 +208,12 @@ impl Attempt {
         matches!(&self.source, Some(source) if source.is::<CredentialError>())
     }
 
+    /// The reason of a failed handshake, or the stage: what metrics and traces call it.
+    pub(crate) fn error_type(&self) -> &'static str {
+        self.failure
+            .map_or(self.stage.as_str(), HandshakeFailure::as_str)
+    }
+
     fn class(&self) -> Class {
         match self.stage {
             _ if self.is_credential() => Class::Credential,
@@ -200,15 +221,36 @@ impl Attempt {
             Stage::Tls => Class::Tls,
             Stage::Auth => Class::Auth,
             Stage::Startup => Class::Server,
+            Stage::Setup => Class::Hook,
         }
     }
 
-    fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self.stage {
-            Stage::Resolve | Stage::Tcp | Stage::Startup => true,
+            Stage::Resolve | Stage::Tcp => true,
+            Stage::Startup => !self.postgres().is_some_and(refuses_parameter),
             Stage::Tls => self.failure.is_some_and(HandshakeFailure::is_transient),
             Stage::Auth => self.is_credential(),
+            Stage::Setup => self.hook().is_some_and(HookError::is_transient),
         }
+    }
+
+    fn hook(&self) -> Option<&HookError> {
+        self.source.as_deref()?.downcast_ref()
+    }
+}
+
+/// Whether the server did not take what the session was to be set up with: a setting that it does not know, a value that it
+/// cannot use; or, if it is PgBouncer, one of the many that it does not track.
+pub(crate) fn refuses_parameter(error: &tokio_postgres::Error) -> bool {
+    let Some(error) = error.as_db_error() else {
+        return false;
+    };
+    match error.code().code() {
+        // PgBouncer says this of whatever goes wrong, in English.
+        "08P01" => error.message().contains("startup parameter"),
+        "42601" | "42704" => true,
+        code => code.starts_with("22"),
     }
 }
 
@@ -261,13 +303,29 @@ impl StdError for Attempt {
     }
 }
 
+/// An error with all that it comes from.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let said = source.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = source.source();
+    }
+    text
+}
+
 /// No client could be had within the acquire's deadline.
 #[derive(Debug)]
 pub struct AcquireTimeout {
     pub(crate) limit: Duration,
     /// The setting that the limit comes from, if it comes from one.
     pub(crate) setting: Option<&'static str>,
-    pub(crate) status: Status,
+    pub(crate) status: Box<Status>,
+    pub(crate) oldest: Option<Holder>,
     pub(crate) last: Option<Arc<ConnectError>>,
 }
 
@@ -281,7 +339,13 @@ impl AcquireTimeout {
     /// The pool as it was when the limit passed.
     #[must_use]
     pub const fn status(&self) -> Status {
-        self.status
+        *self.status
+    }
+
+    /// Who had held a client for the longest time.
+    #[must_use]
+    pub const fn oldest_holder(&self) -> Option<Holder> {
+        self.oldest
     }
 
     /// Why the last connect failed, unless one has succeeded since.
@@ -297,6 +361,7 @@ impl fmt::Display for AcquireTimeout {
             limit,
             setting,
             status,
+            oldest,
             last,
         } = self;
         write!(f, "no client within {limit:?}")?;
@@ -305,8 +370,14 @@ impl fmt::Display for AcquireTimeout {
         }
         write!(f, ": {status}")?;
         match last {
+            _ if status.state == PoolState::Suspended => {
+                f.write_str("; the pool is suspended: resume it (Pool::resume)")
+            }
             Some(_) => f.write_str("; the last connection failed"),
             None if status.idle == 0 && status.used >= status.max_size => {
+                if let Some(Holder { place, held }) = oldest {
+                    write!(f, "; one has been held for {held:.1?}, acquired at {place}")?;
+                }
                 f.write_str("; give clients back sooner, or raise pool.max_size")
             }
             None => Ok(()),

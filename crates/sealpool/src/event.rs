@@ -7,9 +7,12 @@ use std::{
 
 use crate::{
     closed_set::closed_set,
+    config::Change,
     connect::TlsSession,
+    error::Stage,
     failure::HandshakeFailure,
     policy::{AuthMethod, ReloadError},
+    pool::{Veto, WeakPool},
 };
 
 /// Something that happened in a pool, as a typed fact.
@@ -19,6 +22,48 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A pool was built: the first event of each.
+    #[non_exhaustive]
+    PoolBuilt {
+        /// The pool, which an observer may keep to ask for its levels.
+        pool: &'a WeakPool,
+        /// `host:port/database`, of all hosts.
+        name: &'a str,
+        /// Lets an observer refuse the pool.
+        veto: &'a Veto,
+    },
+    /// An acquire ended, in whatever way.
+    ///
+    /// It is told once for each acquire that began, and for a `try_acquire` that gave a client.
+    #[non_exhaustive]
+    AcquireEnded {
+        /// What it came to.
+        outcome: AcquireOutcome,
+        /// The time from its beginning.
+        duration: Duration,
+    },
+    /// A client was given back.
+    #[non_exhaustive]
+    ClientReturned {
+        /// The server.
+        server: Server<'a>,
+        /// For how long it was held.
+        held: Duration,
+    },
+    /// An attempt to connect to one address failed; a connect tries as many as there are.
+    #[non_exhaustive]
+    ConnectFailed {
+        /// The host as configured.
+        host: &'a str,
+        /// The port.
+        port: u16,
+        /// The address, when the name had been resolved.
+        address: Option<SocketAddr>,
+        /// How far it came.
+        stage: Stage,
+        /// The reason, when the handshake failed.
+        failure: Option<HandshakeFailure>,
+    },
     /// TLS was asked of a server.
     #[non_exhaustive]
     HandshakeStarted {
@@ -71,7 +116,8 @@ pub enum Event<'a> {
         /// Why.
         reason: CloseReason,
     },
-    /// A connection was checked before it was lent, since nobody had used it for a while.
+    /// A connection was asked whether it answers: before it was lent, since nobody had used it for a while or another one
+    /// to the same server was lost, or in the background (`pool.keepalive_interval`).
     #[non_exhaustive]
     HealthChecked {
         /// The server.
@@ -95,6 +141,16 @@ pub enum Event<'a> {
         /// What it came to.
         outcome: ReloadOutcome,
         /// Why it failed; those in force stay.
+        error: Option<&'a ReloadError>,
+    },
+    /// The configuration was read or given anew.
+    #[non_exhaustive]
+    PoolReconfigured {
+        /// What it came to.
+        outcome: ReloadOutcome,
+        /// What is in force now, and was not before.
+        changes: &'a [Change],
+        /// Why it failed; what is in force stays.
         error: Option<&'a ReloadError>,
     },
     /// A certificate in use ends in 30, 14 or 3 days: once for each of these, unless it was made to live shorter.
@@ -132,17 +188,47 @@ pub struct Server<'a> {
 }
 
 closed_set! {
+    /// What an acquire came to.
+    pub enum AcquireOutcome {
+        /// Its future was dropped before its end.
+        Cancelled = "cancelled",
+        /// The pool has been closed.
+        Closed = "closed",
+        /// A connection could not be opened, and waiting does not heal that.
+        ConnectFailed = "connect_failed",
+        /// It gave a client at once.
+        Direct = "direct",
+        /// As many waited as `pool.max_waiting` allows.
+        QueueFull = "queue_full",
+        /// Its limit passed.
+        Timeout = "timeout",
+        /// It gave a client after a wait: for a connection to come back, to be opened or to be checked.
+        Waited = "waited",
+    }
+}
+
+impl AcquireOutcome {
+    /// Whether the acquire succeeded.
+    #[must_use]
+    pub const fn gave_a_client(self) -> bool {
+        matches!(self, Self::Direct | Self::Waited)
+    }
+}
+
+closed_set! {
     /// Why a connection has left the pool.
     pub enum CloseReason {
         /// The server or the network ended it.
         Broken = "broken",
-        /// It did not answer when it was checked after a time of rest.
+        /// It did not answer when it was checked after a time of rest, or a hook (`after_connect`, `before_acquire`) would
+        /// not have it lent.
         CheckFailed = "check_failed",
-        /// Its owner took it out of the pool, or the pool was dropped while it was in use.
+        /// Its owner took it out of the pool, the pool was dropped while it was in use, or its listener was dropped.
         Detached = "detached",
-        /// It came back in a state that the next borrower must not meet.
+        /// It came back in a state that the next borrower must not meet, or the `after_release` hook would not keep it.
         Dirty = "dirty",
-        /// The application asked for all connections to be replaced.
+        /// The application asked for all connections to be replaced, the settings that it was made with have been, or the
+        /// name of its host leads to other addresses.
         Evicted = "evicted",
         /// Nobody had used it for `pool.idle_timeout`.
         IdleTimeout = "idle_timeout",
@@ -156,7 +242,9 @@ closed_set! {
         Resized = "resized",
         /// What its borrower had left could not be removed.
         ResetFailed = "reset_failed",
-        /// It was made with certificates, keys or lists that have been replaced.
+        /// Its server no longer has the role that `connect.target_session_attrs` wants.
+        RoleChanged = "role_changed",
+        /// It was made with certificates, keys, lists or settings of TLS that have been replaced.
         TlsRotated = "tls_rotated",
     }
 }
@@ -172,7 +260,7 @@ closed_set! {
 }
 
 closed_set! {
-    /// What a look at the files of certificates, keys, lists and the password came to.
+    /// What a look at the configuration, or at the files of certificates, keys, lists and the password came to.
     pub enum ReloadOutcome {
         /// Something was new and could not be used; what is in force stays.
         Failed = "failed",
@@ -213,7 +301,7 @@ pub trait Observer: Send + Sync + 'static {
     fn on_event(&self, event: &Event<'_>);
 }
 
-/// The observer that ignores everything: the default.
+/// The observer that ignores everything, for where there has to be one.
 #[derive(Clone, Copy, Debug)]
 pub struct NoopObserver;
 

@@ -10,24 +10,34 @@ mod connect;
 mod error;
 mod event;
 mod failure;
+mod hook;
+mod observers;
 mod policy;
 mod pool;
+mod samples;
+mod spans;
 
 pub use config::{
-    Config, ConfigError, Effective, Explanation, IntoSetting, Key, Layer, Origin, Warning, Word,
+    Change, Config, ConfigError, Effective, Explanation, IntoSetting, Key, Layer, Origin, Warning,
+    Word,
 };
 pub use connect::{
-    CancelError, CancelHandle, CancelOutcome, Certificate, ChannelBinding, Connector,
-    KeyExchangeGroup, Password, PasswordRequest, TlsSession, TlsVersion,
+    AddressDiagnosis, CancelError, CancelHandle, CancelOutcome, Certificate, CertificateInUse,
+    ChannelBinding, Check, Connector, Diagnosis, Finding, Heard, KeyExchangeGroup, Level, Mark,
+    Outcome, Password, PasswordRequest, PlaintextProbe, ServerFacts, TlsSession, TlsVersion,
 };
 pub use error::{AcquireTimeout, Attempt, Class, ConnectError, Error, Stage};
 pub use event::{
-    CertificateRole, CloseReason, CredentialOutcome, Event, HealthCheckOutcome, NoopObserver,
-    Observer, ReloadOutcome, Server,
+    AcquireOutcome, CertificateRole, CloseReason, CredentialOutcome, Event, HealthCheckOutcome,
+    NoopObserver, Observer, ReloadOutcome, Server,
 };
 pub use failure::HandshakeFailure;
-pub use policy::{AuthMethod, Reload, ReloadError};
-pub use pool::{Client, Holder, Pool, PoolBuilder, Readiness, ServerTls, Status};
+pub use hook::{Hook, HookError};
+pub use policy::{AuthMethod, CRYPTO_PROVIDER, Reconfigured, Reload, ReloadError};
+pub use pool::{
+    Client, ConnectRequest, ConnectionInfo, Holder, HookFuture, Listener, Pool, PoolBuilder,
+    PoolState, Readiness, ServerTls, Status, Veto, WeakPool,
+};
 
 pub use deadpool_postgres;
 pub use sealpool_dsn::{CheckedDsn, Secret, dsn};

@@ -196,17 +196,13 @@ pub(super) fn imply_all(
         "session.idle_in_transaction_timeout",
         idle_in_transaction_timeout,
     )?;
+    spread.take("session.statement_cache", statement_cache, Value::from)?;
 
     spread.take("pool.max_size", pool_max, Value::from)?;
     spread.limit("pool.acquire_timeout", acquire_timeout)?;
     spread.take("pool.min_idle", pool_min, Value::from)?;
     spread.limit("pool.idle_timeout", idle_timeout)?;
     spread.limit("pool.max_lifetime", max_lifetime)?;
-    spread.cannot(
-        statement_cache,
-        |statements| *statements > 0,
-        "named prepared statements cannot be switched off yet, which a transaction-pooling proxy would need",
-    )?;
 
     let notes = &mut spread.sheet.notes;
     notes.words.extend(tls_words.into_iter().map(|word| Word {

@@ -74,6 +74,12 @@ impl ConfigError {
         self.0.origin.as_ref()
     }
 
+    /// What is wrong.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.0.problem
+    }
+
     /// What to write instead.
     #[must_use]
     pub fn fix(&self) -> &str {

@@ -1,6 +1,8 @@
 use std::fmt;
 
-use super::{Config, Origin};
+use sealpool_dsn::Verification;
+
+use super::{Config, Key, Origin, settings::Written, value::Setting};
 
 /// What was understood besides the values.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +30,8 @@ impl Notes {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
+    /// What is verified: `verify-full`, `verify-ca` or, where a pin stands alone, `pinned`.
+    pub verification: &'static str,
     /// The dialect of each connection string, and where that string stood.
     pub dialects: Vec<(Origin, String)>,
     /// Every setting, those not written with their default.
@@ -84,17 +88,74 @@ impl Config {
             warnings,
         } = self.notes.clone();
         Explanation {
+            verification: self.verification(),
             dialects,
             values: self.effective(),
             words,
             warnings,
         }
     }
+
+    fn verification(&self) -> &'static str {
+        let is_verify_ca = |mode: &Written<String>| {
+            Verification::of_word(&mode.value) == Ok(Verification::VerifyCa)
+        };
+        if self.tls_pin.is_some() && self.tls_root.is_none() {
+            "pinned"
+        } else if self.tls_mode.as_ref().is_some_and(is_verify_ca) {
+            "verify-ca"
+        } else {
+            "verify-full"
+        }
+    }
+}
+
+impl Explanation {
+    /// The same configuration as a table of TOML, for those who move to it: what was written, without the secrets.
+    #[must_use]
+    pub fn to_toml(&self, table: &str) -> String {
+        let mut text = format!("[{table}]\n");
+        let written = self.values.iter().filter(|v| v.origin != Origin::Default);
+        for (value, key) in written.filter_map(|v| Some((v, v.key()?))) {
+            let Effective {
+                name,
+                value,
+                origin: _,
+            } = value;
+            let line = if key.secret {
+                format!(
+                    "# {name} was given: name a file that holds it, or leave it to the environment"
+                )
+            } else if key.is_bare(value) {
+                format!("{name} = {value}")
+            } else {
+                format!("{name} = {}", serde_json::Value::from(value.as_str()))
+            };
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl Effective {
+    fn key(&self) -> Option<&'static Key> {
+        Config::KEYS.iter().find(|key| key.name == self.name)
+    }
+}
+
+impl Key {
+    /// Whether TOML has the value without quotes.
+    fn is_bare(&self, value: &str) -> bool {
+        let is_number = self.expects.starts_with("a whole number");
+        is_number && value.parse::<u64>().is_ok() || self.expects == <bool as Setting>::EXPECTS
+    }
 }
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            verification: _,
             dialects,
             values,
             words,

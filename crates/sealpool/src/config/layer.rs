@@ -34,6 +34,15 @@ impl Layer {
         })
     }
 
+    /// A connection string that was handed to the program, such as on standard input; errors say `whence` for its place.
+    #[must_use]
+    pub fn dsn_from(whence: &'static str, text: impl Into<String>) -> Self {
+        Self(Kind::Dsn {
+            text: text.into(),
+            origin: Origin::Given(whence),
+        })
+    }
+
     /// The environment variables that begin with `prefix` and an underscore; see [`Config::from_env`].
     #[must_use]
     pub fn env(prefix: &str) -> Self {

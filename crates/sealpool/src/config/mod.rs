@@ -1,5 +1,6 @@
 //! What an operator wrote. What follows from it is decided in `policy`.
 
+mod change;
 mod dsn;
 mod env;
 mod error;
@@ -14,6 +15,7 @@ mod spread;
 mod toml;
 mod value;
 
+pub use change::Change;
 pub use error::ConfigError;
 pub use explain::{Effective, Explanation, Warning, Word};
 pub use layer::Layer;

@@ -42,6 +42,8 @@ pub enum Origin {
         /// The column, from 1.
         column: u32,
     },
+    /// Given to the program in the way named, such as `standard input`.
+    Given(&'static str),
     /// In an environment variable.
     Variable(String),
     /// In a connection string.
@@ -79,6 +81,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::Code { file, line, column } => write!(f, "{file}:{line}:{column}"),
+            Self::Given(whence) => f.write_str(whence),
             Self::Variable(name) => f.write_str(name),
             Self::Within { outer, key } => write!(f, "{outer} ({key})"),
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),

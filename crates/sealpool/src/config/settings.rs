@@ -8,7 +8,7 @@ use config::Value;
 use sealpool_dsn::Secret;
 
 use super::{
-    ConfigError, IntoSetting, Layer, Origin, Place,
+    Change, ConfigError, IntoSetting, Layer, Origin, Place,
     explain::{Effective, Notes},
     layer,
     sheet::{Entry, Sheet},
@@ -20,6 +20,12 @@ use super::{
 pub(crate) struct Written<T> {
     pub(crate) value: T,
     pub(crate) place: Place,
+}
+
+impl<T> Written<T> {
+    fn is_set_by_the_program(&self) -> bool {
+        matches!(self.place.origin, Origin::Code { .. })
+    }
 }
 
 /// One setting: its name, and what the reference says of it.
@@ -53,6 +59,8 @@ macro_rules! settings {
         pub struct Config {
             $(pub(crate) $field: Option<Written<$type>>,)+
             pub(crate) notes: Notes,
+            /// Where it was read from.
+            pub(crate) layers: Vec<Layer>,
         }
 
         impl Config {
@@ -99,6 +107,21 @@ macro_rules! settings {
                         origin: Origin::Default,
                     },
                 }),+]
+            }
+
+            /// In what a later configuration differs.
+            pub(crate) fn changes(&self, later: &Self) -> Vec<Change> {
+                let changes = [$(Change::between($name, $default, &self.$field, &later.$field)),+];
+                changes.into_iter().flatten().collect()
+            }
+
+            /// Reads its layers once more; what the program has set counts over them, as before.
+            pub(crate) fn read_again(&self) -> Result<Self, ConfigError> {
+                let mut fresh = Self::layered(self.layers.iter().cloned())?;
+                $(if self.$field.as_ref().is_some_and(Written::is_set_by_the_program) {
+                    fresh.$field.clone_from(&self.$field);
+                })+
+                Ok(fresh)
             }
 
             /// Takes a value from a layer.
@@ -183,7 +206,7 @@ settings! {
     "tls.channel_binding" tls_channel_binding: String, default "prefer", example "\"require\"";
     /// How often the files of certificates, keys, revocation lists and the password are looked at for new content; from `1s` to `24h`.
     "tls.reload_interval" tls_reload_interval: Duration, default "30s", example "\"1m\"";
-    /// The time over which connections made with replaced certificates, keys or lists are retired.
+    /// The time over which connections made with replaced certificates, keys, lists or settings are retired.
     "tls.rotate_within" tls_rotate_within: Duration, default "5m", example "\"10m\"";
 
     /// The role that a server must have: `any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`.
@@ -206,6 +229,10 @@ settings! {
     "connect.tcp_user_timeout" connect_tcp_user_timeout: Duration, default "8s", example "\"20s\"";
     /// Whether an acquire tries again, within its limit, when a connection fails for a reason that may pass.
     "connect.retry" connect_retry: bool, default "true", example "false";
+    /// The most connections that are opened at once. A server that is not known to take them is asked for one at first, and for one more with each that it has opened.
+    "connect.max_concurrent_handshakes" connect_max_concurrent_handshakes: u32, default "4", example "8";
+    /// How often the names of the hosts are looked up while connections are open. One that leads to an address which three lookups in a row did not give is retired.
+    "connect.resolve_interval" connect_resolve_interval: Duration, default "30s", example "\"5s\"";
     /// The limit for resolving a host's name.
     "connect.resolve_timeout" connect_resolve_timeout: Duration, default "5s", example "\"2s\"";
     /// The limit for a TCP connection to one address.
@@ -229,6 +256,8 @@ settings! {
     "session.lock_timeout" session_lock_timeout: Duration, default "the server's", example "\"5s\"";
     /// The server's limit for a transaction that does nothing; `0s` is none.
     "session.idle_in_transaction_timeout" session_idle_in_transaction_timeout: Duration, default "the server's", example "\"1m\"";
+    /// How many statements a connection keeps prepared for `prepare_cached`; when there are more, it begins anew. `0` keeps none, for a proxy that gives each transaction another session of the server.
+    "session.statement_cache" session_statement_cache: u32, default "512", example "0";
 
     /// The most connections that are open at once.
     "pool.max_size" pool_max_size: u32, default "10", example "20";
@@ -238,6 +267,8 @@ settings! {
     "pool.max_waiting" pool_max_waiting: u32, default "none: any number may wait", example "100";
     /// The limit for an acquire, with all that it waits for.
     "pool.acquire_timeout" pool_acquire_timeout: Duration, default "30s", example "\"5s\"";
+    /// The limit for each call of a hook of the application.
+    "pool.hook_timeout" pool_hook_timeout: Duration, default "5s", example "\"2s\"";
     /// The age at which a connection is replaced, give or take a tenth, so that those opened together do not end together.
     "pool.max_lifetime" pool_max_lifetime: Duration, default "30m", example "\"1h\"";
     /// How long a connection that nobody uses is kept, unless it is one of the minimum.
@@ -246,6 +277,10 @@ settings! {
     "pool.max_uses" pool_max_uses: u32, default "none: any number of times", example "10000";
     /// The time after which a client that has not been given back is reported as a suspected leak.
     "pool.leak_threshold" pool_leak_threshold: Duration, default "none: nothing is reported", example "\"1m\"";
+    /// How often the configuration is read again from its files and variables, to put into force what has changed there; from `1s` to `24h`. A change is taken when two readings in a row have found it.
+    "pool.reload_interval" pool_reload_interval: Duration, default "none: only when the program asks for it", example "\"1m\"";
+    /// How long an idle connection may be silent before it is asked, in the background, whether it answers, and closed if it does not; `0s` never asks.
+    "pool.keepalive_interval" pool_keepalive_interval: Duration, default "2m", example "\"30s\"";
     /// When the state of a session (settings, role, listeners, locks, temporary tables, cursors) is reset as it comes back: `auto` (when its traffic shows that something may be left), `always`, or `transaction` (never; a transaction is ended all the same).
     "pool.reset" pool_reset: String, default "auto", example "\"always\"";
     /// The limit for making a connection fit again that came back busy, in a transaction or with state; then it is closed.
@@ -312,13 +347,15 @@ impl Config {
     ///
     /// Whatever is wrong with one of the sources.
     pub fn layered(layers: impl IntoIterator<Item = Layer>) -> Result<Self, ConfigError> {
+        let layers: Vec<_> = layers.into_iter().collect();
         let mut all = Sheet::default();
-        for layer in layers {
-            all.cover(layer::read(&layer)?);
+        for layer in &layers {
+            all.cover(layer::read(layer)?);
         }
         let Sheet { entries, notes } = all;
         let mut config = Self {
             notes,
+            layers,
             ..Self::default()
         };
         for (name, Entry { value, place }) in entries {

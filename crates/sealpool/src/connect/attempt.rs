@@ -18,6 +18,7 @@ use crate::{
     event::{CertificateRole, Event, Server},
     failure::HandshakeFailure,
     policy::{AuthMethod, Binding, Host, Login, Policy},
+    spans::{self, traced},
 };
 
 /// What all attempts at one host go by.
@@ -46,7 +47,8 @@ impl Connector {
             address,
         };
         let (stream, sealed) = self.seal(policy, host, server, end).await?;
-        let opened = self.log_in(stream, sealed, target, server).await?;
+        let login = self.log_in(stream, sealed, target, server);
+        let opened = traced(&spans::startup(), login).await?;
         let chain = opened.tls.chain().iter().cloned();
         self.0.expiry.replace(
             Some((&host.name, host.port)),
@@ -66,31 +68,27 @@ impl Connector {
         server: Server<'a>,
         end: Deadline,
     ) -> Result<(SealedStream, Sealed<'a>), Attempt> {
-        let stream = dial::connect(server.address, &policy.network, end)
-            .await
-            .map_err(|error| unreachable(host, Some(server.address), Stage::Tcp, error))?;
+        let stream = async {
+            let stream = dial::connect(server.address, &policy.network, end).await;
+            stream.map_err(|error| unreachable(host, Some(server.address), Stage::Tcp, error))
+        };
+        let stream = traced(&spans::tcp(), stream).await?;
         let attempt = seal::Attempt::start(self.observer(), server);
         let limit = end.cap(policy.network.limits.tls);
-        let sealed = attempt.seal(stream, host, &policy.tls, limit);
-        sealed.await.map_err(|error| {
-            let seal::Failed {
-                failure,
-                problem,
-                source,
-            } = error;
-            Attempt {
-                host: Arc::clone(&host.name),
-                port: host.port,
-                address: Some(server.address),
-                stage: Stage::Tls,
-                failure: Some(failure),
-                problem,
-                source: source.map(Into::into),
-            }
-        })
+        let span = spans::tls();
+        let sealed = async {
+            let sealed = attempt.seal(stream, host, &policy.tls, limit).await;
+            let (stream, sealed) = sealed.map_err(|failed| failed.at(host, server.address))?;
+            span.record(
+                "tls.protocol.version",
+                sealed.session.protocol_version().as_str(),
+            );
+            Ok((stream, sealed))
+        };
+        traced(&span, sealed).await
     }
 
-    async fn log_in(
+    pub(super) async fn log_in(
         &self,
         stream: SealedStream,
         mut sealed: Sealed<'_>,
@@ -123,7 +121,12 @@ impl Connector {
             );
             return Err(failed(Stage::Auth, None, problem, None));
         }
-        let (stream, sense) = Sensed::new(stream, LoginRules::new(login, binding));
+        let losses = self.0.lost.at(server.address);
+        let losses_before = losses.count();
+        let endpoints = &self.0.endpoints;
+        let endpoint = endpoints.at(host, server.address, policy.network.role);
+        let rules = LoginRules::new(login, binding);
+        let (stream, sense) = Sensed::new(stream, rules, Arc::clone(&endpoint));
         let limit = end.cap(policy.network.limits.startup);
         let (client, connection) = startup::log_in(stream, &sense, login, binding, limit)
             .await
@@ -160,7 +163,12 @@ impl Connector {
             driver,
             task,
             owner,
-        } = startup::drive(connection, Arc::clone(&host.name), sense.condition());
+        } = startup::drive(
+            connection,
+            Arc::clone(&host.name),
+            sense.condition(),
+            Arc::clone(&losses),
+        );
         if wanted != Wanted::Any {
             let role = match reported {
                 Some(role) => Ok(role),
@@ -174,6 +182,8 @@ impl Connector {
                 failed(Stage::Startup, None, problem.to_owned(), Some(error.into()))
             })?;
             if let Some(why) = role.unfit(wanted) {
+                // There may be older connections to it, from the time when it would do.
+                endpoint.was_unfit(wanted);
                 let problem = format!("{why}, and connect.target_session_attrs wants {wanted}");
                 return Err(failed(Stage::Startup, None, problem, None));
             }
@@ -185,8 +195,12 @@ impl Connector {
             task,
             owner,
             condition: sense.condition(),
+            method: sense.method(),
+            losses,
+            losses_before,
             tls,
             generation: Arc::clone(&policy.generation),
+            endpoint,
             host,
             port: server.port,
             address,

@@ -17,9 +17,15 @@ use tokio_postgres::{
     CancelToken,
     tls::{ChannelBinding, TlsConnect, TlsStream},
 };
+use tracing::Span;
 
 use super::{Connector, Loan, deadline::Deadline, seal::Sealed, stream::SealedStream};
-use crate::{closed_set::closed_set, error::Attempt, event::Server};
+use crate::{
+    closed_set::closed_set,
+    error::Attempt,
+    event::Server,
+    spans::{self, traced},
+};
 
 /// Cancels what its client is running, over TLS, at the address of that very connection.
 ///
@@ -71,7 +77,8 @@ impl CancelHandle {
     /// When the server could not be reached or verified within `connect.cancel_timeout`.
     pub async fn cancel(&self) -> Result<CancelOutcome, CancelError> {
         let limit = self.connector.policy().network.limits.cancel;
-        timeout(limit, self.request())
+        // Boxed, since callers await it within much else, and the compiler counts how deep.
+        timeout(limit, Box::pin(self.request()))
             .await
             .unwrap_or(Err(CancelError::Timeout(limit)))
     }
@@ -83,22 +90,27 @@ impl CancelHandle {
         if self.loan.is_over() {
             return Ok(CancelOutcome::Inert);
         }
-        let policy = self.connector.policy();
+        let gone = || CancelError::Lost(io::ErrorKind::NotFound.into());
+        let policy = self.connector.policy_with(&self.host, self.port);
+        let policy = policy.ok_or_else(gone)?;
         let host = policy
             .hosts
             .iter()
             .find(|host| host.name == self.host && host.port == self.port)
-            .ok_or_else(|| CancelError::Lost(io::ErrorKind::NotFound.into()))?;
+            .ok_or_else(gone)?;
         let server = Server {
             host: &host.name,
             port: host.port,
             address: self.address,
         };
+        let span = spans::connect(&policy, &Span::current());
         let sealed = self
             .connector
-            .seal(&policy, host, server, Deadline::after(None))
-            .await;
+            .seal(&policy, host, server, Deadline::after(None));
+        let sealed = traced(&span, sealed).await;
         let (mut stream, mut sealed) = sealed.map_err(CancelError::Connect)?;
+        spans::reached(&span, server);
+        drop(span);
         let Some(shot) = self.loan.shoot() else {
             return Ok(CancelOutcome::Inert);
         };

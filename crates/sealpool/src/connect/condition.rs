@@ -1,7 +1,7 @@
 use std::{
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -10,9 +10,11 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
+    mailbox::Mailbox,
     pulse::Pulse,
+    statements::Statements,
     traces::Traces,
-    traffic::{Standing, Traffic},
+    traffic::{Standing, Tally, Traffic},
 };
 
 /// The condition of a session, as its own traffic tells it: nobody has to ask the server.
@@ -22,11 +24,16 @@ use super::{
 pub(crate) struct Condition {
     standing: AtomicU8,
     traces: AtomicU8,
+    orders: AtomicU64,
+    errors: AtomicU64,
     ended: AtomicBool,
     /// Odd while the session waits in the pool without anybody knowing that it is at rest.
     turn: AtomicU64,
     pulse: Arc<Pulse>,
+    statements: Statements,
     changed: Notify,
+    /// Where notifications go; they are dropped without.
+    mailbox: OnceLock<Arc<Mailbox>>,
 }
 
 /// One wait in the pool.
@@ -37,6 +44,24 @@ impl Condition {
     /// Whether all that was sent has been answered; only then does the rest count.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.pulse.is_at_rest() && !self.standing().is_busy()
+    }
+
+    /// Whether nothing more will be sent of what it was given.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) || self.is_at_rest()
+    }
+
+    pub(super) fn is_owed(&self) -> bool {
+        self.standing().is_owed()
+    }
+
+    /// To be read before [`Condition::is_owed`], and [`Condition::errors`] after it, the reverse of how they are written.
+    pub(super) fn orders(&self) -> u64 {
+        self.orders.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::SeqCst)
     }
 
     /// Whether an answer is outstanding, as far as frames tell.
@@ -61,6 +86,15 @@ impl Condition {
     pub(crate) fn was_reset(&self) {
         self.traces
             .fetch_and(!Traces::RESET.bits(), Ordering::SeqCst);
+    }
+
+    /// Takes note that what is in the session belongs there.
+    pub(crate) fn was_set_up(&self) {
+        self.traces.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) const fn statements(&self) -> &Statements {
+        &self.statements
     }
 
     /// Waits until it is at rest; `false` when it never will be.
@@ -107,6 +141,15 @@ impl Condition {
         self.changed.notify_waiters();
     }
 
+    /// Once; later calls change nothing.
+    pub(crate) fn deliver_to(&self, mailbox: Arc<Mailbox>) {
+        let _ = self.mailbox.set(mailbox);
+    }
+
+    pub(super) fn mailbox(&self) -> Option<&Mailbox> {
+        self.mailbox.get().map(|mailbox| &**mailbox)
+    }
+
     pub(super) fn waker(&self) -> Waker {
         Waker::from(Arc::clone(&self.pulse))
     }
@@ -129,9 +172,14 @@ impl Condition {
         if !traces.is_empty() {
             self.traces.fetch_or(traces.bits(), Ordering::SeqCst);
         }
+        let Tally { orders, errors } = traffic.tally();
+        self.errors.store(errors, Ordering::SeqCst);
+        self.statements
+            .follow(traffic.take_stale(), traffic.take_prepared());
         let standing = traffic.standing();
         let standing = if blocked { standing.busy() } else { standing };
         self.standing.store(standing.bits(), Ordering::SeqCst);
+        self.orders.store(orders, Ordering::SeqCst);
     }
 
     pub(super) fn end(&self) {

@@ -2,24 +2,32 @@ use std::{net::SocketAddr, ops::ControlFlow, sync::Arc};
 
 use sealpool_dsn::{LoadBalanceHosts, TargetSessionAttrs as Wanted};
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 use tokio_postgres::Client;
+use tracing::Span;
 
 use super::{
     Condition, Credentials, PasswordRequest, TlsSession,
     attempt::{Target, unreachable},
+    breaker::{self, Breaker},
     deadline::Deadline,
     dial,
+    endpoint::{Endpoint, Endpoints},
     expiry::Expiry,
+    failures::Failures,
+    losses::{Losses, Lost},
+    resolver::Resolver,
     startup::Parting,
 };
 use crate::{
     config::{Config, ConfigError},
     error::{Attempt, ConnectError, Stage},
-    event::{NoopObserver, Observer},
-    policy::{Current, Generation, Host, Login, Policy},
+    event::Server,
+    observers::Observers,
+    policy::{AuthMethod, Current, Generation, Host, Login, Policy},
+    spans::{self, traced},
 };
 
 /// Opens sealed connections, one at a time, without a pool.
@@ -33,8 +41,12 @@ pub(super) struct Shared {
     pub(super) current: Current,
     credentials: Option<Arc<Credentials>>,
     pub(super) expiry: Expiry,
-    pub(super) swapped: Notify,
-    observer: Box<dyn Observer>,
+    pub(super) swapped: watch::Sender<()>,
+    breaker: Breaker,
+    pub(super) lost: Lost,
+    pub(super) resolver: Resolver,
+    pub(super) endpoints: Endpoints,
+    observers: Observers,
 }
 
 /// A connection that is ready for queries.
@@ -47,11 +59,28 @@ pub(crate) struct Opened {
     /// Dropped by the connection's owner when it is done.
     pub(crate) owner: oneshot::Sender<Parting>,
     pub(crate) condition: Arc<Condition>,
+    /// What the login went by.
+    pub(crate) method: Option<AuthMethod>,
+    /// Those of its server.
+    pub(crate) losses: Arc<Losses>,
+    /// How many there were before it was opened.
+    pub(crate) losses_before: u64,
     pub(crate) tls: TlsSession,
     pub(crate) generation: Arc<Generation>,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
     pub(crate) address: SocketAddr,
+}
+
+impl Opened {
+    fn server(&self) -> Server<'_> {
+        Server {
+            host: &self.host,
+            port: self.port,
+            address: self.address,
+        }
+    }
 }
 
 impl Connector {
@@ -61,13 +90,14 @@ impl Connector {
     ///
     /// Whatever could mean plaintext or an unverified server, and roots that cannot be read.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        Self::with(config, None, Box::new(NoopObserver))
+        Self::with(config, None, Resolver::default(), Observers::default())
     }
 
     pub(crate) fn with(
         config: Config,
         credentials: Option<Credentials>,
-        observer: Box<dyn Observer>,
+        resolver: Resolver,
+        observers: Observers,
     ) -> Result<Self, ConfigError> {
         if credentials.is_some() {
             refuse_a_second_password(&config)?;
@@ -76,8 +106,12 @@ impl Connector {
             current: Current::decide(config)?,
             credentials: credentials.map(Arc::new),
             expiry: Expiry::default(),
-            swapped: Notify::new(),
-            observer,
+            swapped: watch::Sender::new(()),
+            breaker: Breaker::default(),
+            lost: Lost::default(),
+            resolver,
+            endpoints: Endpoints::default(),
+            observers,
         }));
         connector.watch_own_certificates();
         Ok(connector)
@@ -87,8 +121,43 @@ impl Connector {
         self.0.current.policy()
     }
 
-    pub(crate) fn observer(&self) -> &dyn Observer {
-        &*self.0.observer
+    /// The newest policy with that server in it.
+    pub(super) fn policy_with(&self, host: &str, port: u16) -> Option<Arc<Policy>> {
+        self.0.current.policy_with(host, port)
+    }
+
+    /// Another number means another policy.
+    pub(crate) fn revision(&self) -> u64 {
+        self.0.current.revision()
+    }
+
+    /// Tells of every policy that comes into force.
+    pub(crate) fn swaps(&self) -> watch::Receiver<()> {
+        self.0.swapped.subscribe()
+    }
+
+    pub(super) fn has_provider(&self) -> bool {
+        self.0.credentials.is_some()
+    }
+
+    pub(crate) fn observer(&self) -> &Observers {
+        &self.0.observers
+    }
+
+    /// Waits until a connection is lost.
+    pub(crate) async fn lost(&self) {
+        self.0.lost.happened().await;
+    }
+
+    /// Opens one that is nothing but a connection, in a span of its own.
+    pub(crate) async fn open_alone(&self, asks: &Span) -> Result<Opened, ConnectError> {
+        let span = spans::connect(&self.policy(), asks);
+        let opened = async {
+            let opened = self.open().await?;
+            spans::reached(&span, opened.server());
+            Ok(opened)
+        };
+        traced(&span, opened).await
     }
 
     /// Tries every address of every host until one connection is ready.
@@ -99,20 +168,34 @@ impl Connector {
             Wanted::PreferStandby => &[Wanted::Standby, Wanted::Any][..],
             ref role => std::slice::from_ref(role),
         };
-        let mut failed = Vec::new();
+        let mut failed = Failures::new(self.observer());
         for wanted in rounds {
-            for host in shuffled(policy.network.order, policy.hosts.iter().collect()) {
+            let hosts = shuffled(policy.network.order, policy.hosts.iter().collect());
+            let circuit = |host: &Host| breaker::Target::Host(Arc::clone(&host.name), host.port);
+            for host in self.0.breaker.order(hosts, |host| circuit(host)) {
+                let before = failed.attempts().len();
                 match self
                     .open_host(&policy, host, *wanted, end, &mut failed)
                     .await
                 {
-                    ControlFlow::Break(Some(opened)) => return Ok(opened),
-                    ControlFlow::Break(None) => return Err(ConnectError::new(failed)),
+                    ControlFlow::Break(Some(opened)) => {
+                        self.0.breaker.succeeded(&circuit(host));
+                        return Ok(opened);
+                    }
+                    ControlFlow::Break(None) => return Err(failed.into_error()),
                     ControlFlow::Continue(()) => {}
+                }
+                if failed
+                    .attempts()
+                    .iter()
+                    .skip(before)
+                    .all(Attempt::is_transient)
+                {
+                    self.0.breaker.failed(circuit(host));
                 }
             }
         }
-        Err(ConnectError::new(failed))
+        Err(failed.into_error())
     }
 
     /// Breaks with a connection, or with none when it is useless to go on.
@@ -122,17 +205,27 @@ impl Connector {
         host: &Host,
         wanted: Wanted,
         end: Deadline,
-        failed: &mut Vec<Attempt>,
+        failed: &mut Failures<'_>,
     ) -> ControlFlow<Option<Opened>> {
         let network = &policy.network;
         let end = end.and(network.limits.host);
-        let addresses = match dial::resolve(host, end.cap(network.limits.resolve)).await {
+        let limit = end.cap(network.limits.resolve);
+        let span = match host.known_address() {
+            Some(_) => Span::none(),
+            None => spans::resolve(),
+        };
+        let addresses = async {
+            let addresses = dial::resolve(&self.0.resolver, host, limit).await;
+            addresses.map_err(|error| unreachable(host, None, Stage::Resolve, error))
+        };
+        let addresses = match traced(&span, addresses).await {
             Ok(addresses) => addresses,
-            Err(error) => {
-                failed.push(unreachable(host, None, Stage::Resolve, error));
+            Err(attempt) => {
+                failed.push(attempt);
                 return ControlFlow::Continue(());
             }
         };
+        drop(span);
         let login = match self.login(policy, host, end).await {
             Ok(login) => login,
             Err(attempt) => {
@@ -140,7 +233,9 @@ impl Connector {
                 return ControlFlow::Break(None);
             }
         };
-        for address in shuffled(network.order, addresses) {
+        let addresses = shuffled(network.order, addresses);
+        let circuit = |address: &SocketAddr| breaker::Target::Address(*address);
+        for address in self.0.breaker.order(addresses, circuit) {
             let target = Target {
                 policy,
                 login: &login,
@@ -149,9 +244,15 @@ impl Connector {
                 end,
             };
             let attempt = match self.open_at(target, address).await {
-                Ok(opened) => return ControlFlow::Break(Some(opened)),
+                Ok(opened) => {
+                    self.0.breaker.succeeded(&circuit(&address));
+                    return ControlFlow::Break(Some(opened));
+                }
                 Err(attempt) => attempt,
             };
+            if attempt.is_transient() {
+                self.0.breaker.failed(circuit(&address));
+            }
             let (is_login, is_password) =
                 (attempt.stage == Stage::Auth, attempt.refused_password());
             failed.push(attempt);
@@ -204,7 +305,12 @@ impl Connector {
     }
 
     /// Asked ahead of the connection, which a server does not keep waiting for long.
-    async fn login(&self, policy: &Policy, host: &Host, end: Deadline) -> Result<Login, Attempt> {
+    pub(super) async fn login(
+        &self,
+        policy: &Policy,
+        host: &Host,
+        end: Deadline,
+    ) -> Result<Login, Attempt> {
         let mut login = policy.login.clone();
         if let Some(password) = &host.password {
             login.password = Some(password.clone());
@@ -228,7 +334,7 @@ impl Connector {
     }
 }
 
-fn refuse_a_second_password(config: &Config) -> Result<(), ConfigError> {
+pub(super) fn refuse_a_second_password(config: &Config) -> Result<(), ConfigError> {
     let password = config.password.as_ref().map(|w| ("password", &w.place));
     let file = config
         .password_file

@@ -1,29 +1,21 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 
-use super::deadline::Deadline;
+use super::{Resolver, deadline::Deadline};
 use crate::policy::{Host, Keepalive, Network};
 
 /// The addresses of a host, in the resolver's order.
-pub(super) async fn resolve(host: &Host, limit: Duration) -> io::Result<Vec<SocketAddr>> {
-    if let Some(address) = host.address.or_else(|| host.literal_address()) {
+pub(super) async fn resolve(
+    resolver: &Resolver,
+    host: &Host,
+    limit: Duration,
+) -> io::Result<Vec<SocketAddr>> {
+    if let Some(address) = host.known_address() {
         return Ok(vec![SocketAddr::new(address, host.port)]);
     }
-    let addresses: Vec<_> = within(limit, lookup_host((host.name.as_ref(), host.port)))
-        .await?
-        .collect();
-    if addresses.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the name has no address",
-        ));
-    }
-    Ok(addresses)
+    within(limit, resolver.resolve(&host.name, host.port)).await
 }
 
 /// A TCP connection that sends whole messages at once and notices a dead peer.

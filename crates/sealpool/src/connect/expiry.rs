@@ -4,8 +4,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::Certificate;
-use crate::event::{CertificateRole, Event, Observer};
+use super::{Certificate, Connector};
+use crate::{
+    event::{CertificateRole, Event, Observer},
+    policy::Host,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -33,6 +36,37 @@ struct Watched {
     certificate: Certificate,
 }
 
+/// A certificate on which a pool's connections depend.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CertificateInUse {
+    /// Whose it is.
+    pub role: CertificateRole,
+    /// The host, as configured, and the port of the server that presented it last; `None` for those of our own files.
+    pub server: Option<(String, u16)>,
+    /// The certificate.
+    pub certificate: Certificate,
+}
+
+impl Connector {
+    /// The certificates of our own files, and those that each server presented with the connection opened last.
+    pub(crate) fn certificates(&self) -> Vec<CertificateInUse> {
+        self.0.expiry.with(|watch| {
+            let all = watch.certificates.iter();
+            all.flat_map(|(server, watched)| {
+                watched
+                    .iter()
+                    .map(|Watched { role, certificate }| CertificateInUse {
+                        role: *role,
+                        server: server.clone(),
+                        certificate: certificate.clone(),
+                    })
+            })
+            .collect()
+        })
+    }
+}
+
 impl Expiry {
     /// Watches what a server presented in place of what it presented before; `None` stands for our own files.
     pub(super) fn replace(
@@ -46,6 +80,18 @@ impl Expiry {
             .map(|(role, certificate)| Watched { role, certificate })
             .collect();
         self.with(|watch| watch.certificates.insert(server, certificates));
+    }
+
+    /// Forgets what other servers than these presented.
+    pub(super) fn keep(&self, hosts: &[Host]) {
+        let known = |(name, port): &Server| {
+            let mut hosts = hosts.iter();
+            hosts.any(|host| *host.name == **name && host.port == *port)
+        };
+        self.with(|watch| {
+            let certificates = &mut watch.certificates;
+            certificates.retain(|server, _| server.as_ref().is_none_or(known));
+        });
     }
 
     /// Tells of each certificate that has come under a threshold since the last time.

@@ -83,6 +83,30 @@ impl TlsSession {
         })
     }
 
+    /// One session for each value of each closed set, with a certificate that cannot be read.
+    pub(crate) fn samples() -> Vec<Self> {
+        let sample = Self {
+            version: TlsVersion::V1_3,
+            group: KeyExchangeGroup::X25519,
+            binding: ChannelBinding::Bound,
+            server_name: "db.example.net".to_owned(),
+            chain: vec![Certificate::new(Vec::new().into())],
+        };
+        let versions = TlsVersion::ALL.iter().map(|version| Self {
+            version: *version,
+            ..sample.clone()
+        });
+        let groups = KeyExchangeGroup::ALL.iter().map(|group| Self {
+            group: *group,
+            ..sample.clone()
+        });
+        let bindings = ChannelBinding::ALL.iter().map(|binding| Self {
+            binding: *binding,
+            ..sample.clone()
+        });
+        versions.chain(groups).chain(bindings).collect()
+    }
+
     /// The version of TLS.
     #[must_use]
     pub const fn protocol_version(&self) -> TlsVersion {

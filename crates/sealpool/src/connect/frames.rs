@@ -45,9 +45,9 @@ impl Frames {
         }
     }
 
-    /// Whether a frame has begun and not ended.
-    pub(super) const fn is_within(&self) -> bool {
-        self.have > 0
+    /// The type of the frame that has begun and not ended.
+    pub(super) fn under_way(&self) -> Option<u8> {
+        (self.have > 0).then(|| self.kind())
     }
 
     const fn kind(&self) -> u8 {
@@ -95,7 +95,7 @@ mod tests {
                 (b'Z', b"I".to_vec(), true),
             ];
             assert_eq!(log.0, expected, "pieces of {size}");
-            assert!(!frames.is_within());
+            assert_eq!(frames.under_way(), None);
         }
     }
 
@@ -107,6 +107,6 @@ mod tests {
             log.0,
             [(b'Z', vec![], true), (b'C', b"abc".to_vec(), false)]
         );
-        assert!(frames.is_within());
+        assert_eq!(frames.under_way(), Some(b'C'));
     }
 }

@@ -13,6 +13,7 @@ use tokio_postgres::{
     Client, Config, Error,
     tls::{ChannelBinding, TlsConnect, TlsStream},
 };
+use tracing::Span;
 
 use super::{Connector, Opened};
 
@@ -36,7 +37,7 @@ impl deadpool_postgres::Connect for Connector {
                 ))
                 .await);
             }
-            match self.open().await {
+            match self.open_alone(&Span::current()).await {
                 Ok(Opened { client, owner, .. }) => {
                     // The client's end is the connection's end here: deadpool aborts this task with it.
                     let task = tokio::spawn(async move {

@@ -1,10 +1,10 @@
-use std::{thread, time::SystemTime};
+use std::{io, thread, time::SystemTime};
 
 use tokio::sync::oneshot;
 
 use super::{Certificate, Connector};
 use crate::{
-    event::{Event, ReloadOutcome},
+    event::{CertificateRole, Event, ReloadOutcome},
     policy::{Reload, ReloadError},
 };
 
@@ -12,11 +12,6 @@ impl Connector {
     /// How many connections are open that were made with older material.
     pub(crate) fn stale(&self) -> usize {
         self.0.current.stale()
-    }
-
-    /// Returns when other material has come into force since the last call.
-    pub(crate) async fn swapped(&self) {
-        self.0.swapped.notified().await;
     }
 
     /// Looks at the files of certificates, keys, lists and the password, and puts what is new into force: for the
@@ -28,16 +23,9 @@ impl Connector {
     ///
     /// Why what is new was not taken; what was in force stays.
     pub async fn reload(&self) -> Result<Reload, ReloadError> {
-        let (tell, told) = oneshot::channel();
         let connector = self.clone();
-        // Files may hang, and neither a worker of the runtime nor its shutdown may hang with them.
-        let looking = thread::Builder::new()
-            .name("sealpool-reload".to_owned())
-            .spawn(move || {
-                let _ = tell.send(connector.look());
-            });
-        match looking {
-            Ok(_) => told.await.unwrap_or(Err(ReloadError::Unfinished)),
+        match aside(move || connector.look()).await {
+            Ok(done) => done.unwrap_or(Err(ReloadError::Unfinished)),
             Err(_) => self.looked(Err(ReloadError::Unfinished)),
         }
     }
@@ -46,7 +34,7 @@ impl Connector {
         let result = self.0.current.look();
         if let Ok(Reload::Swapped) = result {
             self.watch_own_certificates();
-            self.0.swapped.notify_one();
+            self.0.swapped.send_replace(());
         }
         self.report_expiry();
         self.looked(result)
@@ -70,14 +58,33 @@ impl Connector {
     }
 
     pub(super) fn watch_own_certificates(&self) {
-        let certificates = self.0.current.certificates();
-        let certificates = certificates
-            .into_iter()
-            .map(|(role, der)| (role, Certificate::new(der)));
-        self.0.expiry.replace(None, certificates);
+        self.0.expiry.replace(None, self.own_certificates());
+    }
+
+    /// Those in the files that are named.
+    pub(super) fn own_certificates(&self) -> Vec<(CertificateRole, Certificate)> {
+        let certificates = self.0.current.certificates().into_iter();
+        certificates
+            .map(|(role, der)| (role, Certificate::new(der)))
+            .collect()
     }
 
     fn report_expiry(&self) {
         self.0.expiry.report(self.observer(), SystemTime::now());
     }
+}
+
+/// On a thread of its own: files may hang, and neither a worker of the runtime nor its shutdown may hang with them.
+///
+/// Nothing comes of it when it panics.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<Option<T>> {
+    let (tell, told) = oneshot::channel();
+    thread::Builder::new()
+        .name("sealpool-reload".to_owned())
+        .spawn(move || {
+            let _ = tell.send(work());
+        })?;
+    Ok(told.await.ok())
 }

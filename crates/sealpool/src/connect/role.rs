@@ -11,6 +11,13 @@ pub(super) struct Role {
 }
 
 impl Role {
+    pub(super) const fn of(in_recovery: bool, read_only: bool) -> Self {
+        Self {
+            in_recovery,
+            read_only,
+        }
+    }
+
     /// From what PostgreSQL 14 and newer report of their own accord.
     pub(super) fn reported(connection: &Connection<Sensed, Sensed>) -> Option<Self> {
         let is_on = |name| connection.parameter(name).map(|value| value == "on");

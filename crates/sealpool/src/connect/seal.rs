@@ -1,14 +1,18 @@
 use std::{
     io,
+    net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::net::TcpStream;
 
 use super::{
-    diagnosis::Diagnosis, dial::within, facts::TlsSession, hello::open, stream::SealedStream,
+    Certificate, diagnosis::Diagnosis, dial::within, facts::TlsSession, hello::open,
+    stream::SealedStream,
 };
 use crate::{
+    error::{self, Stage},
     event::{Event, Observer, Server},
     failure::{HandshakeFailure, tls_error},
     policy::{Host, IdentityAsked, Tls},
@@ -38,6 +42,28 @@ pub(super) struct Failed {
     pub(super) failure: HandshakeFailure,
     pub(super) problem: String,
     pub(super) source: Option<io::Error>,
+    /// What the server presented.
+    pub(super) chain: Vec<Certificate>,
+}
+
+impl Failed {
+    pub(super) fn at(self, host: &Host, address: SocketAddr) -> error::Attempt {
+        let Self {
+            failure,
+            problem,
+            source,
+            chain: _,
+        } = self;
+        error::Attempt {
+            host: Arc::clone(&host.name),
+            port: host.port,
+            address: Some(address),
+            stage: Stage::Tls,
+            failure: Some(failure),
+            problem,
+            source: source.map(Into::into),
+        }
+    }
 }
 
 impl<'a> Attempt<'a> {
@@ -65,7 +91,12 @@ impl<'a> Attempt<'a> {
             Err(error) => {
                 let failure = HandshakeFailure::LocalConfig;
                 let problem = format!("{}; {}", failure.cause(), failure.fix());
-                return Err(self.failed(failure, problem, Some(io::Error::other(error))));
+                return Err(self.failed(
+                    failure,
+                    problem,
+                    Some(io::Error::other(error)),
+                    Vec::new(),
+                ));
             }
         };
         let opened = open(stream, config, tls.negotiation.opening, &host.server_name);
@@ -83,6 +114,7 @@ impl<'a> Attempt<'a> {
             Err(error) if seen.bad_signature => (HandshakeFailure::SignatureInvalid, Some(error)),
             Err(error) => (HandshakeFailure::of_io(&error), Some(error)),
         };
+        let chain = seen.chain.iter().cloned().map(Certificate::new).collect();
         let diagnosis = Diagnosis {
             failure,
             error: error.as_ref().and_then(tls_error),
@@ -91,7 +123,7 @@ impl<'a> Attempt<'a> {
             name: &host.server_name,
         };
         let problem = diagnosis.to_string();
-        Err(self.failed(failure, problem, error))
+        Err(self.failed(failure, problem, error, chain))
     }
 
     fn sealed(&mut self, session: TlsSession, identity: IdentityAsked) -> Sealed<'a> {
@@ -118,12 +150,14 @@ impl<'a> Attempt<'a> {
         failure: HandshakeFailure,
         problem: String,
         source: Option<io::Error>,
+        chain: Vec<Certificate>,
     ) -> Failed {
         self.failure = Some(failure);
         Failed {
             failure,
             problem,
             source,
+            chain,
         }
     }
 }

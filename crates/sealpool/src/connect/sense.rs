@@ -11,6 +11,7 @@ use tokio_postgres::tls;
 use super::{
     ChannelBinding,
     condition::Condition,
+    endpoint::Endpoint,
     login::{Login, LoginRules, Step},
     refusal::Refusal,
     stream::SealedStream,
@@ -22,6 +23,7 @@ use crate::{failure::tls_error, policy::AuthMethod};
 pub(super) struct Sensed {
     stream: SealedStream,
     sense: Arc<Sense>,
+    endpoint: Arc<Endpoint>,
     traffic: Traffic,
     blocked: bool,
 }
@@ -58,7 +60,11 @@ impl Sense {
 }
 
 impl Sensed {
-    pub(super) fn new(stream: SealedStream, rules: LoginRules) -> (Self, Arc<Sense>) {
+    pub(super) fn new(
+        stream: SealedStream,
+        rules: LoginRules,
+        endpoint: Arc<Endpoint>,
+    ) -> (Self, Arc<Sense>) {
         let sense = Arc::new(Sense {
             login: Mutex::new(Login::new(rules)),
             condition: Arc::default(),
@@ -67,6 +73,7 @@ impl Sensed {
             Self {
                 stream,
                 sense: Arc::clone(&sense),
+                endpoint,
                 traffic: Traffic::default(),
                 blocked: false,
             },
@@ -79,6 +86,10 @@ impl Sensed {
             self.sense.with(|login| login.received(bytes))?;
         }
         self.traffic.received(bytes);
+        let signs = self.traffic.take_signs();
+        if !signs.is_empty() {
+            self.endpoint.heard(signs);
+        }
         self.update();
         Ok(())
     }
@@ -142,7 +153,11 @@ impl AsyncWrite for Sensed {
                 self.sent(buf.get(..written).unwrap_or_default());
                 Poll::Ready(Ok(written))
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.better(cx, error))),
+            Poll::Ready(Err(error)) => {
+                // Some of it may have left before.
+                self.sent(buf);
+                Poll::Ready(Err(self.better(cx, error)))
+            }
             Poll::Pending => self.blocked(true, Poll::Pending),
         }
     }

@@ -1,9 +1,9 @@
 use std::{
-    future::{Ready, poll_fn, ready},
+    future::{self, Ready, poll_fn},
     io,
     pin::pin,
     sync::Arc,
-    task::Poll,
+    task::{Poll, ready},
     time::Duration,
 };
 
@@ -16,13 +16,13 @@ use tokio_postgres::{
 };
 
 use super::{
-    Condition,
+    Condition, Losses,
     login::Step,
     refusal::Refusal,
     sense::{Sense, Sensed},
 };
 use crate::{
-    error::Stage,
+    error::{Stage, refuses_parameter},
     policy::{Binding, IdentityAsked, Login},
 };
 
@@ -111,6 +111,10 @@ fn explain(error: tokio_postgres::Error, step: Step, binding: Binding) -> Failed
         None => Stage::Startup,
     };
     let problem = match (stage, error.code()) {
+        (Stage::Startup, Some(_)) if refuses_parameter(&error) => {
+            "the server does not take one of the settings of the session; correct options and session.*, or, if it is a \
+             PgBouncer, remove them and give them to the role (alter role .. set ..)"
+        }
         (_, Some(code)) if *code == SqlState::INVALID_PASSWORD => {
             "the server refused the password; correct user or password"
         }
@@ -181,7 +185,7 @@ impl TlsConnect<Sensed> for Sealed {
     type Future = Ready<io::Result<Sensed>>;
 
     fn connect(self, stream: Sensed) -> Self::Future {
-        ready(Ok(stream))
+        future::ready(Ok(stream))
     }
 }
 
@@ -199,12 +203,35 @@ pub(crate) enum Parting {
     Cut,
 }
 
+/// What the end of a connection says of the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing: we have said goodbye, or it has rested for longer than the server allows.
+    Alone,
+    /// They may be lost too.
+    Lost,
+}
+
+impl End {
+    fn of(error: &tokio_postgres::Error) -> Self {
+        let alone = [
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            SqlState::IDLE_SESSION_TIMEOUT,
+        ];
+        match error.code() {
+            Some(code) if alone.contains(code) => Self::Alone,
+            _ => Self::Lost,
+        }
+    }
+}
+
 /// Drives a connection until it ends, or until its owner has gone and the goodbye (Terminate, then TLS's close_notify)
-/// has been said or has taken too long.
+/// has been said or has taken too long. If it ends before its owner has gone, it was lost.
 pub(super) fn drive(
     mut connection: Connection<Sensed, Sensed>,
     server: Arc<str>,
     condition: Arc<Condition>,
+    losses: Arc<Losses>,
 ) -> Driven {
     let (owner, mut gone) = oneshot::channel();
     let waker = condition.waker();
@@ -212,21 +239,31 @@ pub(super) fn drive(
         let mut messages = pin!(poll_fn(move |cx| {
             condition.poll(cx, &waker, |cx| {
                 loop {
+                    if let Some(mailbox) = condition.mailbox() {
+                        ready!(mailbox.poll_room(cx));
+                    }
                     match connection.poll_message(cx) {
                         Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
                             tracing::debug!(
+                                parent: None,
                                 server = &*server,
                                 code = notice.code().code(),
                                 "{}",
                                 notice.message()
                             );
                         }
+                        Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
+                            if let Some(mailbox) = condition.mailbox() {
+                                mailbox.put(notification);
+                            }
+                        }
                         Poll::Ready(Some(Ok(_))) => {}
                         Poll::Ready(Some(Err(error))) => {
-                            tracing::debug!(server = &*server, %error, "connection lost");
-                            return Poll::Ready(());
+                            let cause = io_error(&error).map(tracing::field::display);
+                            tracing::debug!(parent: None, server = &*server, cause, %error, "connection lost");
+                            return Poll::Ready(End::of(&error));
                         }
-                        Poll::Ready(None) => return Poll::Ready(()),
+                        Poll::Ready(None) => return Poll::Ready(End::Alone),
                         Poll::Pending => return Poll::Pending,
                     }
                 }
@@ -234,7 +271,12 @@ pub(super) fn drive(
         }));
         tokio::select! {
             biased;
-            () = &mut messages => {}
+            end = &mut messages => {
+                let is_owned = gone.try_recv() == Err(oneshot::error::TryRecvError::Empty);
+                if is_owned && end == End::Lost {
+                    losses.add();
+                }
+            }
             gone = &mut gone => {
                 if gone != Ok(Parting::Cut) {
                     let _ = timeout(GOODBYE, messages).await;

@@ -9,6 +9,8 @@ impl Traces {
     pub(super) const LASTING: Self = Self(2);
     /// Something that no reset removes.
     pub(super) const RUIN: Self = Self(4);
+    /// Statements are gone that our side still counts on, also those by which it looks up types.
+    pub(super) const LOST: Self = Self(8);
 
     pub(super) const fn from_bits(bits: u8) -> Self {
         Self(bits)
@@ -27,7 +29,11 @@ impl Traces {
     }
 
     pub(crate) const fn is_ruin(self) -> bool {
-        self.0 & Self::RUIN.0 != 0
+        self.0 & (Self::RUIN.0 | Self::LOST.0) != 0
+    }
+
+    pub(crate) const fn is_lost(self) -> bool {
+        self.0 & Self::LOST.0 != 0
     }
 
     /// What the tag of a command that has been executed says. Tags that are not known are suspect, and so are `DO` and
@@ -36,8 +42,7 @@ impl Traces {
     pub(super) fn of_tag(tag: &[u8]) -> Self {
         match tag {
             b"PREPARE TRANSACTION" | b"UNLISTEN" => return Self::default(),
-            // They drop the statements that our side still counts on, also those by which it looks up types.
-            b"DISCARD ALL" | b"DEALLOCATE ALL" => return Self::RUIN,
+            b"DISCARD ALL" | b"DEALLOCATE ALL" => return Self::LOST,
             b"LOAD" => return Self::RUIN,
             _ => {}
         }

@@ -1,7 +1,10 @@
 use std::collections::VecDeque;
 
 use super::{
+    complaint::Complaint,
     frames::{Frames, Reader},
+    signs::{Signs, Watcher},
+    statements::Stale,
     traces::Traces,
     words::Words,
 };
@@ -25,9 +28,28 @@ struct Talk {
     feed: Feed,
     status: u8,
     logged_in: bool,
+    /// The front of `asked` has failed; only its ReadyForQuery is missing.
+    refused: bool,
     tag: Tag,
     words: Words,
     traces: Traces,
+    tally: Tally,
+    /// Whether the frame that is being sent counts among the orders already.
+    counted: bool,
+    complaint: Complaint,
+    stale: Stale,
+    prepared: usize,
+    watcher: Watcher,
+    signs: Signs,
+}
+
+/// What has passed since the connection was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Frames that may change something, of which at least one byte has left.
+    pub(super) orders: u64,
+    /// Errors that the server has answered with.
+    pub(super) errors: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +88,7 @@ impl Standing {
     const BUSY: u8 = 1;
     const IN_TRANSACTION: u8 = 2;
     const STUCK: u8 = 4;
+    const OWED: u8 = 8;
 
     pub(super) const fn from_bits(bits: u8) -> Self {
         Self(bits)
@@ -76,11 +99,16 @@ impl Standing {
     }
 
     pub(super) const fn busy(self) -> Self {
-        Self(self.0 | Self::BUSY)
+        Self(self.0 | Self::BUSY | Self::OWED)
     }
 
     pub(super) const fn is_busy(self) -> bool {
         self.0 & Self::BUSY != 0
+    }
+
+    /// Whether it is not known yet what becomes of all that was sent; with an error it is, before the server is ready.
+    pub(super) const fn is_owed(self) -> bool {
+        self.0 & Self::OWED != 0
     }
 
     pub(super) const fn is_in_transaction(self) -> bool {
@@ -102,7 +130,14 @@ impl Traffic {
         // The first message of a login has no type, and of the others there is nothing to be learnt here.
         if self.talk.logged_in {
             self.client.read(bytes, &mut FromClient(&mut self.talk));
+            if let Some(kind) = self.client.under_way() {
+                self.talk.order(kind);
+            }
         }
+    }
+
+    pub(super) const fn tally(&self) -> Tally {
+        self.talk.tally
     }
 
     pub(super) const fn is_logged_in(&self) -> bool {
@@ -115,24 +150,42 @@ impl Traffic {
             batch,
             feed,
             status,
+            refused,
             ..
         } = &self.talk;
-        let busy = *serious > 0
-            || *batch == Some(Request::Batch)
+        let unfinished = *batch == Some(Request::Batch)
             || *feed != Feed::None
-            || self.client.is_within();
+            || self.client.under_way().is_some();
+        let busy = unfinished || *serious > 0;
+        let owed = unfinished || *serious > usize::from(*refused);
         let in_transaction = *status != b'I';
         let stuck = *feed == Feed::Stuck;
         Standing(
             u8::from(busy) * Standing::BUSY
                 + u8::from(in_transaction) * Standing::IN_TRANSACTION
-                + u8::from(stuck) * Standing::STUCK,
+                + u8::from(stuck) * Standing::STUCK
+                + u8::from(owed) * Standing::OWED,
         )
     }
 
     /// What was found since this was last asked.
     pub(super) fn take_traces(&mut self) -> Traces {
         std::mem::take(&mut self.talk.traces)
+    }
+
+    /// What the server has said of its role since this was last asked.
+    pub(super) fn take_signs(&mut self) -> Signs {
+        std::mem::take(&mut self.talk.signs)
+    }
+
+    /// The same for statements that are of no use any more.
+    pub(super) fn take_stale(&mut self) -> Stale {
+        std::mem::take(&mut self.talk.stale)
+    }
+
+    /// How many statements were prepared since this was last asked.
+    pub(super) fn take_prepared(&mut self) -> usize {
+        std::mem::take(&mut self.talk.prepared)
     }
 }
 
@@ -149,6 +202,31 @@ impl Talk {
 
     fn found(&mut self, traces: Traces) {
         self.traces = self.traces.and(traces);
+    }
+
+    /// To parse, bind or describe a statement changes nothing, and neither does to close one.
+    fn order(&mut self, kind: u8) {
+        let harmless = matches!(kind, b'P' | b'B' | b'D' | b'C' | b'H' | b'S' | b'X');
+        if !harmless && !self.counted {
+            self.counted = true;
+            self.tally.orders += 1;
+        }
+    }
+
+    fn complained(&mut self) {
+        // What is worse is the end of the connection, and no answer.
+        if self.complaint.is_error() {
+            self.refused = true;
+            self.tally.errors += 1;
+        }
+        if self.logged_in {
+            self.signs = self.signs.and(Signs::of_error(&self.complaint));
+        }
+        self.stale = self.stale.max(Stale::of_error(&self.complaint));
+        // The driver has lost a statement of its own, perhaps one by which it looks up types.
+        if self.complaint.code() == b"26000" && self.asked.front() == Some(&Request::Batch) {
+            self.found(Traces::LOST);
+        }
     }
 }
 
@@ -174,6 +252,9 @@ impl Reader for FromClient<'_> {
     }
 
     fn end(&mut self, kind: u8) {
+        self.0.order(kind);
+        self.0.counted = false;
+        self.0.prepared += usize::from(kind == b'P');
         match kind {
             b'Q' | b'F' => self.0.ask(Request::Simple),
             b'S' => {
@@ -198,8 +279,11 @@ struct FromServer<'a>(&'a mut Talk);
 
 impl Reader for FromServer<'_> {
     fn begin(&mut self, kind: u8) {
-        if kind == b'C' {
-            self.0.tag.len = 0;
+        match kind {
+            b'C' => self.0.tag.len = 0,
+            b'E' => self.0.complaint = Complaint::default(),
+            b'S' => self.0.watcher.begin(),
+            _ => {}
         }
     }
 
@@ -214,6 +298,8 @@ impl Reader for FromServer<'_> {
                     }
                 }
             }
+            b'E' => talk.complaint.read(piece),
+            b'S' => talk.watcher.body(piece),
             b'Z' => talk.status = piece.first().copied().unwrap_or_default(),
             _ => {}
         }
@@ -226,10 +312,13 @@ impl Reader for FromServer<'_> {
                 let tag = talk.tag.text.get(..talk.tag.len).unwrap_or_default();
                 let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
                 let traces = Traces::of_tag(tag);
+                talk.stale = talk.stale.max(Stale::of_tag(tag));
                 talk.found(traces);
             }
+            b'E' => talk.complained(),
             b'Z' => {
                 talk.answered();
+                talk.refused = false;
                 talk.feed = Feed::None;
                 talk.logged_in = true;
             }
@@ -240,7 +329,10 @@ impl Reader for FromServer<'_> {
             }
             b'G' | b'W' => talk.feed = Feed::Stuck,
             // A setting has changed, perhaps deep inside a function.
-            b'S' if talk.logged_in => talk.found(Traces::RESET),
+            b'S' if talk.logged_in => {
+                talk.signs = talk.signs.and(talk.watcher.end());
+                talk.found(Traces::RESET);
+            }
             _ => {}
         }
     }
@@ -274,9 +366,10 @@ mod tests {
     }
 
     const IDLE: Standing = Standing(0);
-    const BUSY: Standing = Standing(Standing::BUSY);
+    const BUSY: Standing = Standing(Standing::BUSY + Standing::OWED);
+    const REFUSED: Standing = Standing(Standing::BUSY);
     const OPEN: Standing = Standing(Standing::IN_TRANSACTION);
-    const STUCK: Standing = Standing(Standing::BUSY + Standing::STUCK);
+    const STUCK: Standing = Standing(Standing::BUSY + Standing::STUCK + Standing::OWED);
 
     #[test]
     fn a_conversation_is_followed_in_pieces_of_every_size() {
@@ -296,6 +389,25 @@ mod tests {
                 "an aborted block",
                 &[('c', b'Q', "x\0"), ('s', b'E', "\0"), ('s', b'Z', "E")],
                 OPEN,
+            ),
+            (
+                "an error, and the server is not ready yet",
+                &[('c', b'Q', "x\0"), ('s', b'E', "SERROR\0VERROR\0\0")],
+                REFUSED,
+            ),
+            (
+                "an error, and another request behind it",
+                &[
+                    ('c', b'Q', "x\0"),
+                    ('c', b'Q', "y\0"),
+                    ('s', b'E', "SERROR\0VERROR\0\0"),
+                ],
+                BUSY,
+            ),
+            (
+                "the end of the connection",
+                &[('c', b'Q', "x\0"), ('s', b'E', "SFATAL\0VFATAL\0\0")],
+                BUSY,
             ),
             (
                 "frames without a Sync",
@@ -384,6 +496,62 @@ mod tests {
     }
 
     #[test]
+    fn an_order_counts_from_its_first_byte() {
+        let tally = |orders, errors| Tally { orders, errors };
+        let rows: &[(&[Line], Tally)] = &[
+            (&[('c', b'Q', "commit\0")], tally(1, 0)),
+            (
+                &[
+                    ('c', b'P', "\0x\0\0\0"),
+                    ('c', b'D', "S\0"),
+                    ('c', b'S', ""),
+                ],
+                tally(0, 0),
+            ),
+            (
+                &[('c', b'B', "\0"), ('c', b'E', "\0"), ('c', b'S', "")],
+                tally(1, 0),
+            ),
+            (
+                &[('c', b'd', "row"), ('c', b'd', "row"), ('c', b'c', "")],
+                tally(3, 0),
+            ),
+            (
+                &[
+                    ('c', b'Q', "x\0"),
+                    ('s', b'E', "SERROR\0VERROR\0C22012\0\0"),
+                ],
+                tally(1, 1),
+            ),
+            (
+                &[
+                    ('c', b'Q', "x\0"),
+                    ('s', b'E', "SFEHLER\0VERROR\0C22012\0\0"),
+                ],
+                tally(1, 1),
+            ),
+            (
+                &[
+                    ('c', b'Q', "x\0"),
+                    ('s', b'E', "SFATAL\0VFATAL\0C57P01\0\0"),
+                ],
+                tally(1, 0),
+            ),
+        ];
+        for (lines, expected) in rows {
+            for size in 1..10 {
+                let found = play(lines, size).tally();
+                assert_eq!(found, *expected, "{lines:?} in pieces of {size}");
+            }
+        }
+        let mut traffic = play(&[], 1);
+        traffic.sent(b"Q");
+        assert_eq!(traffic.tally(), tally(1, 0));
+        traffic.sent(b"\0\0\0\x05");
+        assert_eq!(traffic.tally(), tally(1, 0));
+    }
+
+    #[test]
     fn what_is_left_behind_is_noticed() {
         let lasting = Traces::RESET.and(Traces::LASTING);
         let rows: &[(&[Line], Traces)] = &[
@@ -403,6 +571,54 @@ mod tests {
             for size in 1..30 {
                 let traces = play(lines, size).take_traces();
                 assert_eq!(traces, *expected, "{lines:?} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn statements_that_are_of_no_use_are_noticed() {
+        let changed = "SERROR\0C0A000\0RRevalidateCachedQuery\0\0";
+        let lost = "SERROR\0C26000\0\0";
+        let rows: &[(&[Line], Stale, Traces)] = &[
+            (&[('s', b'C', "SELECT 1\0")], Stale::None, Traces::default()),
+            (&[('s', b'C', "DISCARD ALL\0")], Stale::Here, Traces::LOST),
+            (
+                &[('s', b'E', changed)],
+                Stale::Everywhere,
+                Traces::default(),
+            ),
+            (&[('s', b'N', changed)], Stale::None, Traces::default()),
+            (
+                &[('s', b'E', changed), ('s', b'E', lost)],
+                Stale::Everywhere,
+                Traces::default(),
+            ),
+            (
+                &[('s', b'E', "C0A000\0\0"), ('s', b'E', "C22012\0\0")],
+                Stale::Here,
+                Traces::default(),
+            ),
+            (
+                &[('c', b'Q', "execute x\0"), ('s', b'E', lost)],
+                Stale::Here,
+                Traces::default(),
+            ),
+            (
+                &[('c', b'B', "\0s0\0"), ('c', b'S', ""), ('s', b'E', lost)],
+                Stale::Here,
+                Traces::LOST,
+            ),
+        ];
+        for (lines, stale, traces) in rows {
+            for size in 1..30 {
+                let mut traffic = play(lines, size);
+                assert_eq!(
+                    traffic.take_stale(),
+                    *stale,
+                    "{lines:?} in pieces of {size}"
+                );
+                assert_eq!(traffic.take_traces(), *traces, "{lines:?}");
+                assert_eq!(traffic.take_stale(), Stale::None);
             }
         }
     }

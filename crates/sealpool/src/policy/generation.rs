@@ -6,11 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// All connections that were made with the same certificates, keys and lists.
+use crate::event::CloseReason;
+
+/// All connections that were made with the same certificates, keys, lists and settings.
 #[derive(Debug, Default)]
 pub(crate) struct Generation {
     open: AtomicUsize,
-    superseded: OnceLock<Instant>,
+    superseded: OnceLock<(Instant, CloseReason)>,
 }
 
 impl Generation {
@@ -26,12 +28,13 @@ impl Generation {
         self.open.load(Ordering::Relaxed)
     }
 
-    pub(super) fn supersede(&self) {
-        self.superseded.get_or_init(Instant::now);
+    pub(super) fn supersede(&self, reason: CloseReason) {
+        self.superseded.get_or_init(|| (Instant::now(), reason));
     }
 
-    /// How long ago the material was replaced; `None` while it is in force.
-    pub(crate) fn superseded_for(&self) -> Option<Duration> {
-        self.superseded.get().map(Instant::elapsed)
+    /// How long ago that was replaced, and why they are closed for it; `None` while it is in force.
+    pub(crate) fn superseded_for(&self) -> Option<(Duration, CloseReason)> {
+        let (since, reason) = self.superseded.get()?;
+        Some((since.elapsed(), *reason))
     }
 }

@@ -63,13 +63,10 @@ pub(super) fn decide(
 }
 
 impl Host {
-    /// The address that the name itself is, if it is one.
-    pub(crate) fn literal_address(&self) -> Option<IpAddr> {
-        self.name
-            .strip_suffix('.')
-            .unwrap_or(&self.name)
-            .parse()
-            .ok()
+    /// The address, if it was written, or if the name itself is one.
+    pub(crate) fn known_address(&self) -> Option<IpAddr> {
+        let name = self.name.strip_suffix('.').unwrap_or(&self.name);
+        self.address.or_else(|| name.parse().ok())
     }
 }
 

@@ -16,6 +16,7 @@ mod password;
 mod pins;
 mod pooling;
 mod provider;
+mod reconfigured;
 mod reload;
 mod revocation;
 mod roots;
@@ -44,6 +45,8 @@ pub(crate) use network::{Keepalive, Network};
 use passfile::Passfile;
 use pooling::PoolingWritten;
 pub(crate) use pooling::{MOST_CONNECTIONS, Pooling};
+pub use provider::CRYPTO_PROVIDER;
+pub use reconfigured::Reconfigured;
 pub use reload::{Reload, ReloadError};
 pub(crate) use roots::RootNames;
 pub(crate) use tls::{PROTOCOL, Tls};
@@ -63,6 +66,8 @@ pub(crate) struct Policy {
     pub(crate) rotate_within: Duration,
     pub(crate) pooling: Pooling,
     pub(crate) care: Care,
+    /// How many statements a session keeps prepared.
+    pub(crate) statement_cache: usize,
 }
 
 /// What the server is told over TLS.
@@ -79,6 +84,19 @@ pub(crate) struct Login {
 }
 
 impl Policy {
+    /// What the pool is called unless it is given a name. The database that PostgreSQL takes when none is named has the
+    /// user's name, which is not to be seen.
+    pub(crate) fn name(&self) -> String {
+        let hosts = self.hosts.iter();
+        let hosts: Vec<_> = hosts
+            .map(|Host { name, port, .. }| format!("{name}:{port}"))
+            .collect();
+        match &self.login.database {
+            Some(database) => format!("{}/{database}", hosts.join(",")),
+            None => hosts.join(","),
+        }
+    }
+
     /// Decides, without any network.
     pub(crate) fn decide(config: Config) -> Result<Self, ConfigError> {
         let Config {
@@ -122,7 +140,10 @@ impl Policy {
             session_statement_timeout,
             session_lock_timeout,
             session_idle_in_transaction_timeout,
+            session_statement_cache,
             notes: _,
+            layers: _,
+            connect_resolve_interval,
             connect_resolve_timeout,
             connect_tcp_timeout,
             connect_tls_timeout,
@@ -133,11 +154,15 @@ impl Policy {
             pool_min_idle,
             pool_max_waiting,
             pool_acquire_timeout,
+            pool_hook_timeout,
             pool_max_lifetime,
             pool_idle_timeout,
             pool_max_uses,
             pool_leak_threshold,
+            pool_reload_interval,
+            pool_keepalive_interval,
             connect_retry,
+            connect_max_concurrent_handshakes,
             pool_reset,
             pool_mend_timeout,
             pool_cancel_grace,
@@ -201,6 +226,7 @@ impl Policy {
                 keepalives_interval: connect_keepalives_interval,
                 keepalives_count: connect_keepalives_count,
                 tcp_user_timeout: connect_tcp_user_timeout,
+                resolve_interval: connect_resolve_interval,
                 resolve_timeout: connect_resolve_timeout,
                 tcp_timeout: connect_tcp_timeout,
                 tls_timeout: connect_tls_timeout,
@@ -221,17 +247,22 @@ impl Policy {
                 min_idle: pool_min_idle,
                 max_waiting: pool_max_waiting,
                 acquire_timeout: pool_acquire_timeout,
+                hook_timeout: pool_hook_timeout,
                 retry: connect_retry,
+                max_handshakes: connect_max_concurrent_handshakes,
                 max_lifetime: pool_max_lifetime,
                 idle_timeout: pool_idle_timeout,
                 max_uses: pool_max_uses,
                 leak_threshold: pool_leak_threshold,
+                reload_interval: pool_reload_interval,
+                keepalive_interval: pool_keepalive_interval,
             })?,
             care: Care::decide(care::Settings {
                 reset: pool_reset,
                 mend_timeout: pool_mend_timeout,
                 cancel_grace: pool_cancel_grace,
             })?,
+            statement_cache: session::statement_cache(session_statement_cache),
         })
     }
 }

@@ -11,6 +11,8 @@ pub(crate) struct Network {
     pub(crate) role: TargetSessionAttrs,
     pub(crate) order: LoadBalanceHosts,
     pub(crate) limits: Limits,
+    /// How often names are looked up while connections are open.
+    pub(crate) resolve_interval: Duration,
     pub(crate) keepalive: Option<Keepalive>,
     /// How long sent data may stay unacknowledged, where the system can be told.
     pub(crate) user_timeout: Option<Duration>,
@@ -50,6 +52,7 @@ pub(super) struct Settings {
     pub(super) keepalives_interval: Option<Written<Duration>>,
     pub(super) keepalives_count: Option<Written<u32>>,
     pub(super) tcp_user_timeout: Option<Written<Duration>>,
+    pub(super) resolve_interval: Option<Written<Duration>>,
     pub(super) resolve_timeout: Option<Written<Duration>>,
     pub(super) tcp_timeout: Option<Written<Duration>>,
     pub(super) tls_timeout: Option<Written<Duration>>,
@@ -78,6 +81,7 @@ impl Network {
             keepalives_interval,
             keepalives_count,
             tcp_user_timeout,
+            resolve_interval,
             resolve_timeout,
             tcp_timeout,
             tls_timeout,
@@ -127,6 +131,7 @@ impl Network {
                 LoadBalanceHosts::Disable,
             )?,
             limits,
+            resolve_interval: limit("connect.resolve_interval", resolve_interval, 30)?,
             keepalive: keepalives.then_some(Keepalive {
                 idle,
                 interval,

@@ -4,6 +4,17 @@ use rustls::crypto::CryptoProvider;
 
 use crate::config::ConfigError;
 
+/// The cryptography this crate was built with, by its name: `aws-lc-rs`, `aws-lc-rs-fips`, `ring`, or `none`.
+pub const CRYPTO_PROVIDER: &str = if cfg!(feature = "fips") {
+    "aws-lc-rs-fips"
+} else if cfg!(feature = "aws-lc-rs") {
+    "aws-lc-rs"
+} else if cfg!(feature = "ring") {
+    "ring"
+} else {
+    "none"
+};
+
 /// The cryptography this crate was built with; never the process-wide default, which another library may have set.
 pub(super) fn provider() -> Result<Arc<CryptoProvider>, ConfigError> {
     #[cfg(feature = "fips")]

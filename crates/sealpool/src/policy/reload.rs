@@ -10,10 +10,13 @@ closed_set! {
     }
 }
 
-/// Why new certificates, keys, lists or a new password were not taken; those in force stay.
+/// Why a new configuration, or new certificates, keys, lists or a new password were not taken; what is in force stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReloadError {
+    /// The pool has been closed.
+    #[error("the pool is closed")]
+    Closed,
     /// They cannot be used together.
     #[error(transparent)]
     Refused(#[from] ConfigError),

@@ -65,6 +65,12 @@ pub(super) fn options(settings: Settings) -> Result<Option<String>, ConfigError>
     Ok((!all.is_empty()).then(|| all.join(" ")))
 }
 
+/// How many statements a session keeps prepared; as many as pgx does by default.
+pub(super) fn statement_cache(written: Option<Written<u32>>) -> usize {
+    let most = written.map_or(512, |written| written.value);
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
 fn check(key: &str, value: &str, place: &crate::config::Place) -> Result<(), ConfigError> {
     if value.contains('\0') {
         return Err(place.refuse(

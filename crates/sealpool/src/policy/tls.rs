@@ -101,6 +101,7 @@ impl fmt::Debug for Tls {
         f.debug_struct("Tls")
             .field("negotiation", &self.negotiation)
             .field("roots", &self.roots)
+            .field("verifier", &self.verifier)
             .field("identity", &self.identity.is_some())
             .finish_non_exhaustive()
     }

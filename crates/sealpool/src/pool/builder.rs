@@ -1,13 +1,19 @@
-use std::error::Error as StdError;
+use std::{
+    error::Error as StdError,
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use deadpool::managed::QueueMode;
 
-use super::{Pool, manager::Manager};
+use super::{Pool, hooks::Hooks, manager::Manager};
 use crate::{
     config::{Config, ConfigError},
-    connect::{Connector, Credentials, Password, PasswordRequest},
+    connect::{Connector, Credentials, Password, PasswordRequest, Resolver},
     error::Error,
-    event::{NoopObserver, Observer},
+    event::{Event, Observer},
+    observers::Observers,
 };
 
 /// What a pool is made of.
@@ -16,7 +22,9 @@ use crate::{
 pub struct PoolBuilder {
     config: Config,
     credentials: Option<Credentials>,
-    observer: Box<dyn Observer>,
+    resolver: Resolver,
+    observers: Observers,
+    pub(super) hooks: Hooks,
 }
 
 impl PoolBuilder {
@@ -24,13 +32,15 @@ impl PoolBuilder {
         Self {
             config,
             credentials: None,
-            observer: Box::new(NoopObserver),
+            resolver: Resolver::default(),
+            observers: Observers::default(),
+            hooks: Hooks::default(),
         }
     }
 
-    /// Who is told of every event; default: nobody.
+    /// One who is told of every event; default: nobody, which costs nothing. Each call adds another.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Box::new(observer);
+        self.observers.add(observer);
         self
     }
 
@@ -64,17 +74,43 @@ impl PoolBuilder {
         self
     }
 
+    /// Who gives the addresses of a host, by its name and port; default: the system's resolver.
+    ///
+    /// It is asked for every connection and every `connect.resolve_interval`, under the limit `connect.resolve_timeout`,
+    /// but not for a host that has a `hostaddr` or is an address itself. Whatever it answers, the server's certificate is
+    /// verified against the name: service discovery cannot lead to a server that is not trusted.
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use sealpool::{Config, Pool};
+    ///
+    /// # async fn members(_: &str) -> std::io::Result<Vec<SocketAddr>> { Ok(Vec::new()) }
+    /// let config = Config::new().host("orders.db.example.net").user("app");
+    /// let pool = Pool::builder(config)
+    ///     .resolver(|name, _port| async move { members(&name).await })
+    ///     .build();
+    /// ```
+    pub fn resolver<F, R>(mut self, resolver: F) -> Self
+    where
+        F: Fn(Arc<str>, u16) -> R + Send + Sync + 'static,
+        R: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
+        self.resolver = Resolver::new(resolver);
+        self
+    }
+
     /// Decides from the configuration and makes the pool. No network is used: the first connection is opened by the
     /// first acquire.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] for everything that could mean plaintext or an unverified server, for roots that cannot be read
-    /// or are empty, and for values that contradict each other.
+    /// or are empty, for values that contradict each other, and when an observer refuses the pool.
     pub fn build(self) -> Result<Pool, Error> {
-        let connector = Connector::with(self.config, self.credentials, self.observer)?;
+        let connector =
+            Connector::with(self.config, self.credentials, self.resolver, self.observers)?;
         let max_size = connector.policy().pooling.max_size;
-        let connections = deadpool::managed::Pool::builder(Manager::new(connector))
+        let connections = deadpool::managed::Pool::builder(Manager::new(connector, self.hooks))
             .max_size(max_size)
             // The connection used last is the one most surely alive, and the others may age.
             .queue_mode(QueueMode::Lifo)
@@ -82,6 +118,46 @@ impl PoolBuilder {
             .map_err(|error| {
                 ConfigError::new("invalid_value", error.to_string(), "report this as a bug of sealpool")
             })?;
-        Ok(Pool { connections })
+        let pool = Pool { connections };
+        pool.introduce()?;
+        Ok(pool)
+    }
+}
+
+impl Pool {
+    fn introduce(&self) -> Result<(), ConfigError> {
+        let connector = self.connections.manager().connector();
+        if !connector.observer().are_there() {
+            return Ok(());
+        }
+        let veto = Veto::default();
+        connector.observer().on_event(&Event::PoolBuilt {
+            pool: &self.downgrade(),
+            name: &connector.policy().name(),
+            veto: &veto,
+        });
+        match veto.0.into_inner() {
+            None => Ok(()),
+            Some(Objection { problem, fix }) => Err(ConfigError::new("conflict", problem, fix)),
+        }
+    }
+}
+
+/// Lets an observer refuse a pool while it is built, for instance when there is one of that name already.
+#[derive(Debug, Default)]
+pub struct Veto(OnceLock<Objection>);
+
+#[derive(Debug)]
+struct Objection {
+    problem: String,
+    fix: String,
+}
+
+impl Veto {
+    /// Makes [`PoolBuilder::build`](crate::PoolBuilder::build) fail with this text: what is wrong, and what to do about
+    /// it. The first refusal counts.
+    pub fn refuse(&self, problem: impl Into<String>, fix: impl Into<String>) {
+        let (problem, fix) = (problem.into(), fix.into());
+        let _ = self.0.set(Objection { problem, fix });
     }
 }

@@ -9,7 +9,7 @@ use deadpool_postgres::ClientWrapper;
 
 use super::{manager::Manager, mend, permits::Permit};
 use crate::{
-    connect::{CancelHandle, Loan, TlsSession},
+    connect::{CancelHandle, Loan, Mark, TlsSession},
     event::CloseReason,
 };
 
@@ -19,6 +19,11 @@ use crate::{
 /// the session reset if something may have been left in it (setting `pool.reset`), all in the background; after a panic it
 /// is closed. A session that nothing was left in costs no round trip. What a function stored in the database does to the
 /// session is not noticed, unless it changes a setting that the server reports: that takes `pool.reset = "always"`.
+///
+/// A cached statement (`prepare_cached`) that the server has dropped, or that is older than its tables, costs one error at
+/// most, or one transaction, whoever changed the tables: after that it is prepared anew. Only the lookup of types that are
+/// not built in may fail after `DISCARD ALL` or `DEALLOCATE ALL` until the client is given back; its connection is closed
+/// then. How many statements are kept, and none behind a proxy that pools transactions: `session.statement_cache`.
 ///
 /// It derefs to [`deadpool_postgres::ClientWrapper`], which has the statement cache and transactions, and so to
 /// [`tokio_postgres::Client`]. Code that is generic over `tokio_postgres::GenericClient` takes `&**client`, or a
@@ -50,12 +55,53 @@ impl Client {
             .cancel_handle(Arc::clone(self.loan.get_or_init(Arc::default)))
     }
 
+    /// A mark in what this client sends, for calls that must not be done twice: after one that has failed or was given up,
+    /// it tells whether that may be done again.
+    ///
+    /// ```
+    /// use sealpool::{Outcome, Pool};
+    ///
+    /// # async fn pay(pool: &Pool) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut client = pool.acquire().await?;
+    /// let mut mark = client.mark();
+    /// let transaction = client.transaction().await?;
+    /// transaction.execute("update accounts set balance = balance - 1", &[]).await?;
+    /// mark.renew();
+    /// if let Err(error) = transaction.commit().await {
+    ///     match mark.outcome() {
+    ///         Outcome::NotSent => {} // do it all again, on another client
+    ///         Outcome::Unknown => {} // look whether it was done
+    ///         _ => return Err(error.into()),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark::new(self.session().condition())
+    }
+
     pub(super) fn lent(mut self, permit: Permit, place: &'static Location<'static>) -> Self {
         if let Some(session) = &mut self.session {
             session.lend(place);
         }
         self.permit = Some(permit);
         self
+    }
+
+    /// Closes the connection, and keeps the right to have one.
+    pub(super) fn discard(mut self) -> Permit {
+        if let Some(mut session) = self.session.take() {
+            // It may have outlived its loan too: why does not matter any more.
+            let _ = session.come_back();
+            mend::retire(None, session, CloseReason::CheckFailed);
+        }
+        self.permit.take().expect("a client that was lent")
+    }
+
+    pub(super) fn session_mut(&mut self) -> &mut Object<Manager> {
+        self.session.as_mut().expect("a client that is not dropped")
     }
 
     fn session(&self) -> &Object<Manager> {
@@ -83,7 +129,7 @@ impl Deref for Client {
 
 impl DerefMut for Client {
     fn deref_mut(&mut self) -> &mut ClientWrapper {
-        self.session.as_mut().expect("a client that is not dropped")
+        self.session_mut()
     }
 }
 

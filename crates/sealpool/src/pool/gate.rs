@@ -11,8 +11,6 @@ use tokio::{
 
 use crate::{error::ConnectError, policy::Policy};
 
-/// How many connections are opened at once while the server is known to take them; otherwise one.
-const AT_ONCE: usize = 4;
 /// For how long a server that took a connection is known to do so.
 const PROVEN: Duration = Duration::from_secs(1);
 /// What cannot heal by waiting is tried twice in this time, and no more often.
@@ -40,6 +38,8 @@ pub(super) enum Verdict {
 struct State {
     opening: usize,
     proven: Option<Instant>,
+    /// How many were opened in a row while the server was known to take them.
+    opened: usize,
     /// Failures in a row that may pass.
     passing: u32,
     not_before: Option<Instant>,
@@ -72,13 +72,20 @@ impl Gate {
     /// # Errors
     ///
     /// What was found lately, if waiting does not heal it.
-    pub(super) async fn turn(&self, policy: &Arc<Policy>) -> Result<Turn<'_>, Arc<ConnectError>> {
+    pub(super) async fn turn(
+        self: &Arc<Self>,
+        policy: &Arc<Policy>,
+    ) -> Result<Turn, Arc<ConnectError>> {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
             let next = self.state().next(policy);
             match next {
-                Next::Open => return Ok(Turn { gate: self }),
+                Next::Open => {
+                    return Ok(Turn {
+                        gate: Arc::clone(self),
+                    });
+                }
                 Next::Refuse(error) => return Err(error),
                 Next::Wait(None) => changed.await,
                 Next::Wait(Some(until)) => tokio::select! {
@@ -98,12 +105,24 @@ impl Gate {
         self.state().opening
     }
 
+    /// For how long no connection may be opened yet.
+    pub(super) fn backoff(&self) -> Option<Duration> {
+        let until = self.state().not_before?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+
     pub(super) fn verdicts(&self) -> watch::Receiver<Verdict> {
         self.verdict.subscribe()
     }
 
     pub(super) fn close(&self) {
         self.verdict.send_replace(Verdict::Closed);
+    }
+
+    /// Waits until the pool has been closed.
+    pub(super) async fn closed(&self) {
+        let closed = |verdict: &Verdict| matches!(verdict, Verdict::Closed);
+        let _ = self.verdicts().wait_for(closed).await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -123,8 +142,7 @@ impl State {
         {
             return Next::Refuse(Arc::clone(error));
         }
-        let proven = self.proven.is_some_and(|proven| now < proven + PROVEN);
-        if self.opening >= if proven { AT_ONCE } else { 1 } {
+        if self.opening >= self.window(now).min(policy.pooling.max_handshakes) {
             return Next::Wait(None);
         }
         match self.not_before {
@@ -133,6 +151,15 @@ impl State {
                 self.opening += 1;
                 Next::Open
             }
+        }
+    }
+
+    /// How many may be opened at once: one prober, and one more for each that it, and those after it, have opened. Round
+    /// by round these are 1, 2, 4 and so on.
+    fn window(&self, now: Instant) -> usize {
+        match self.proven {
+            Some(proven) if now < proven + PROVEN => self.opened.saturating_add(1),
+            _ => 1,
         }
     }
 
@@ -146,16 +173,19 @@ impl State {
 
 /// The right to open one connection now; ends when dropped.
 #[must_use]
-pub(super) struct Turn<'a> {
-    gate: &'a Gate,
+#[derive(Debug)]
+pub(super) struct Turn {
+    gate: Arc<Gate>,
 }
 
-impl Turn<'_> {
+impl Turn {
     pub(super) fn succeeded(self) {
+        let now = Instant::now();
         let mut state = self.gate.state();
         *state = State {
             opening: state.opening,
-            proven: Some(Instant::now()),
+            proven: Some(now),
+            opened: state.window(now),
             ..State::default()
         };
     }
@@ -181,7 +211,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         self.gate.state().opening -= 1;
         self.gate.changed.notify_waiters();

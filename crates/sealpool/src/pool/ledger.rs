@@ -1,13 +1,20 @@
 use std::{
     net::SocketAddr,
     panic::Location,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
-use crate::{connect::Parting, event::Server};
+use super::connection_info::ConnectionInfo;
+use crate::{
+    connect::{CancelHandle, Condition, Parting, TlsSession},
+    event::Server,
+};
 
 /// Every open connection of a pool, wherever it is.
 #[derive(Debug, Default)]
@@ -17,6 +24,14 @@ pub(super) struct Ledger(Mutex<Vec<Weak<Card>>>);
 #[derive(Debug)]
 pub(super) struct Card {
     server: Place,
+    tls: Arc<TlsSession>,
+    opened: Instant,
+    /// How often it has been lent.
+    uses: AtomicU32,
+    condition: Arc<Condition>,
+    request: CancelHandle,
+    /// From the end of its opening to the beginning of its closing.
+    pooled: AtomicBool,
     loan: Mutex<Option<Lent>>,
     hold: Mutex<Hold>,
 }
@@ -58,11 +73,20 @@ impl Ledger {
     pub(super) fn open(
         &self,
         server: Place,
+        tls: Arc<TlsSession>,
         owner: oneshot::Sender<Parting>,
         driver: JoinHandle<()>,
+        condition: Arc<Condition>,
+        request: CancelHandle,
     ) -> Arc<Card> {
         let card = Arc::new(Card {
             server,
+            tls,
+            opened: Instant::now(),
+            uses: AtomicU32::new(0),
+            condition,
+            request,
+            pooled: AtomicBool::new(false),
             loan: Mutex::default(),
             hold: Mutex::new(Hold {
                 owner: Some(owner),
@@ -85,20 +109,30 @@ impl Ledger {
             .collect()
     }
 
-    /// How many are not lent.
+    /// How many wait for a borrower.
     pub(super) fn idle(&self) -> usize {
         let cards = self.cards();
-        cards.iter().filter(|card| !card.is_lent()).count()
+        let idle = |card: &&Arc<Card>| card.is_pooled() && !card.is_lent();
+        cards.iter().filter(idle).count()
     }
 
     pub(super) fn holders(&self) -> Vec<Holder> {
         let cards = self.cards();
         cards.iter().filter_map(|card| card.holder()).collect()
     }
+
+    pub(super) fn connections(&self) -> Vec<ConnectionInfo> {
+        let cards = self.cards();
+        let pooled = cards.iter().filter(|card| card.is_pooled());
+        pooled.map(|card| card.info()).collect()
+    }
 }
 
 impl Card {
     pub(super) fn lend(&self, place: &'static Location<'static>, since: Instant) {
+        // Whoever lends it has it alone.
+        let uses = self.uses().saturating_add(1);
+        self.uses.store(uses, Ordering::Relaxed);
         *lock(&self.loan) = Some(Lent {
             place,
             since,
@@ -106,12 +140,50 @@ impl Card {
         });
     }
 
-    pub(super) fn give_back(&self) {
-        *lock(&self.loan) = None;
+    /// Since when it was lent.
+    pub(super) fn give_back(&self) -> Option<Instant> {
+        lock(&self.loan).take().map(|lent| lent.since)
     }
 
     pub(super) fn is_lent(&self) -> bool {
         lock(&self.loan).is_some()
+    }
+
+    pub(super) fn is_pooled(&self) -> bool {
+        self.pooled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn enter(&self) {
+        self.pooled.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn leave(&self) {
+        self.pooled.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_suspected(&self) -> bool {
+        lock(&self.loan).as_ref().is_some_and(|lent| lent.suspected)
+    }
+
+    pub(super) fn uses(&self) -> u32 {
+        self.uses.load(Ordering::Relaxed)
+    }
+
+    fn info(&self) -> ConnectionInfo {
+        let Place {
+            host,
+            port,
+            address,
+        } = &self.server;
+        ConnectionInfo {
+            host: Arc::clone(host),
+            port: *port,
+            address: *address,
+            age: self.opened.elapsed(),
+            uses: self.uses(),
+            held: self.holder().map(|holder| holder.held),
+            tls: Arc::clone(&self.tls),
+        }
     }
 
     fn holder(&self) -> Option<Holder> {
@@ -150,12 +222,14 @@ impl Card {
         })
     }
 
-    /// Whether the connection still works, as far as this side knows.
+    /// Whether the connection is the pool's and still works, as far as this side knows.
     pub(super) fn is_alive(&self) -> bool {
-        lock(&self.hold)
-            .driver
-            .as_ref()
-            .is_some_and(|driver| !driver.is_finished())
+        let hold = lock(&self.hold);
+        self.is_pooled()
+            && hold
+                .driver
+                .as_ref()
+                .is_some_and(|driver| !driver.is_finished())
     }
 
     /// Lets the connection say goodbye.
@@ -163,12 +237,14 @@ impl Card {
         lock(&self.hold).owner = None;
     }
 
-    /// Ends the connection whatever it is doing, unless it is saying goodbye.
-    pub(super) fn cut(&self) {
+    /// Ends the connection whatever it is doing, unless it is saying goodbye; what is then to be cancelled, since the
+    /// server goes on with it.
+    pub(super) fn cut(&self) -> Option<CancelHandle> {
         let mut hold = lock(&self.hold);
-        if let Some(owner) = hold.owner.take() {
-            hold.cut = owner.send(Parting::Cut).is_ok();
-        }
+        let owner = hold.owner.take()?;
+        let is_busy = self.condition.is_busy();
+        hold.cut = owner.send(Parting::Cut).is_ok();
+        (hold.cut && is_busy).then(|| self.request.clone())
     }
 
     pub(super) fn was_cut(&self) -> bool {

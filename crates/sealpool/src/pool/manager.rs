@@ -1,78 +1,96 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use tokio::sync::Mutex;
+use tracing::Span;
 
 use super::{
-    gate::{Gate, Turn},
+    gate::Gate,
+    hooks::Hooks,
+    house::House,
+    listening::Listeners,
     mend,
+    opening::{Kept, Outcome},
     permits::Permits,
-    session::{House, Session},
+    session::{CHECK, Session},
     shelf::Shelf,
+    suspension::Suspension,
     upkeep::Upkeep,
+    waiters::Waiters,
 };
-use crate::{connect::Connector, error::ConnectError, event::CloseReason, policy::Pooling};
+use crate::{connect::Connector, error::Error, event::CloseReason, policy::Pooling};
 
 tokio::task_local! {
     /// Set while somebody asks for a connection that is there already, and waits for nothing.
     pub(super) static IDLE_ONLY: ();
+    /// What has been opened for whoever asks.
+    pub(super) static OPENED: Cell<Option<Kept>>;
 }
 
 /// deadpool's contract: opens sessions and checks them before they are lent again.
 #[derive(Debug)]
 pub(super) struct Manager {
     connector: Connector,
-    pub(super) pooling: Pooling,
+    pub(super) name: String,
     pub(super) house: Arc<House>,
     pub(super) permits: Arc<Permits>,
-    pub(super) gate: Gate,
-    pub(super) shelf: Shelf,
+    pub(super) gate: Arc<Gate>,
+    pub(super) listeners: Arc<Listeners>,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) suspension: Suspension,
     pub(super) upkeep: Upkeep,
-    pub(super) waiting: AtomicUsize,
+    pub(super) waiters: Waiters,
     warming: Mutex<()>,
     opened: AtomicU32,
 }
 
-/// Why there is no session.
+/// There is no session that waits for a borrower.
 #[derive(Debug)]
-pub(super) enum NotOpened {
-    Failed(Arc<ConnectError>),
-    /// Another one may have come back in the meantime.
-    Again,
-    /// None was to be opened.
-    Unasked,
-}
+pub(super) struct NoneThere;
 
 impl Manager {
-    pub(super) fn new(connector: Connector) -> Self {
-        let pooling = connector.policy().pooling.clone();
+    pub(super) fn new(connector: Connector, hooks: Hooks) -> Self {
+        let policy = connector.policy();
+        let pooling = policy.pooling;
+        let permits = Arc::new(Permits::new(pooling.max_size, pooling.max_waiting));
         Self {
+            name: policy.name(),
             connector,
-            house: Arc::default(),
-            permits: Arc::new(Permits::new(pooling.max_size, pooling.max_waiting)),
-            gate: Gate::default(),
-            shelf: Shelf::default(),
+            house: Arc::new(House::new(hooks, Arc::clone(&permits))),
+            permits,
+            gate: Arc::default(),
+            listeners: Arc::default(),
+            shelf: Arc::default(),
+            suspension: Suspension::default(),
             upkeep: Upkeep::default(),
-            waiting: AtomicUsize::new(0),
+            waiters: Waiters::default(),
             warming: Mutex::default(),
             opened: AtomicU32::new(0),
-            pooling,
         }
     }
 
     pub(super) fn closing(&self) {
         self.house.closing.store(true, Ordering::Relaxed);
         self.upkeep.end();
+        self.listeners.end();
         self.permits.close();
         self.gate.close();
-        drop(self.shelf.take_if(|_| true));
+        self.shelf.close();
     }
 
     pub(super) fn is_closing(&self) -> bool {
         self.house.closing.load(Ordering::Relaxed)
+    }
+
+    /// What is in force at this moment; to ask takes a lock.
+    pub(super) fn pooling(&self) -> Pooling {
+        self.connector.policy().pooling
     }
 
     pub(super) const fn connector(&self) -> &Connector {
@@ -80,9 +98,9 @@ impl Manager {
     }
 
     /// Opens a connection and lays it down for whoever comes next; whether there was room for it.
-    pub(super) async fn warm(&self) -> Result<bool, Arc<ConnectError>> {
+    pub(super) async fn warm(&self) -> Result<bool, Error> {
         let _alone = self.warming.lock().await;
-        let Ok(Some(_permit)) = self.permits.free() else {
+        let Ok(Some(permit)) = self.permits.free() else {
             return Ok(false);
         };
         // Whoever has a permit has a connection or may open one.
@@ -90,36 +108,32 @@ impl Manager {
             return Ok(false);
         }
         let turn = self.gate.turn(&self.connector.policy()).await?;
-        let session = self.open(turn).await?;
-        self.shelf.put(session);
-        if self.is_closing() {
-            drop(self.shelf.take_if(|_| true));
-        }
+        let Outcome { opened, permit } = self.open(turn, permit, &Span::none()).await?;
+        // Laid down before there is room for another.
+        drop(opened?);
+        drop(permit);
         Ok(true)
     }
 
-    async fn open(&self, turn: Turn<'_>) -> Result<Session, Arc<ConnectError>> {
-        let policy = self.connector.policy();
-        match self.connector.open().await {
-            Ok(opened) => {
-                let (connector, house) = (self.connector.clone(), Arc::clone(&self.house));
-                let session = Session::new(opened, connector, house, self.next_turn());
-                turn.succeeded();
-                Ok(session)
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                turn.failed(&error, &policy);
-                Err(error)
-            }
-        }
+    /// Whether those that are open or being opened are too many, the one included whose turn it is. Whoever has a permit may
+    /// open one, but another may have two in hand for a moment: the one that it opened, and one that came back meanwhile.
+    pub(super) fn is_overfull(&self) -> bool {
+        let cards = self.house.ledger.cards();
+        let pooled = cards.iter().filter(|card| card.is_pooled()).count();
+        let opening = self.gate.opening();
+        let opening = opening.saturating_sub(self.listeners.opening());
+        pooled + opening > self.permits.limit()
     }
 
-    /// Multiples of the golden ratio, modulo 1, are spread evenly however many there are.
-    fn next_turn(&self) -> f64 {
-        const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
-        (f64::from(self.opened.fetch_add(1, Ordering::Relaxed)) * GOLDEN_RATIO).fract()
+    pub(super) fn next_turn(&self) -> f64 {
+        turn(self.opened.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// Multiples of the golden ratio, modulo 1, are spread evenly however many there are.
+fn turn(number: u32) -> f64 {
+    const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+    (f64::from(number) * GOLDEN_RATIO).fract()
 }
 
 impl Drop for Manager {
@@ -130,45 +144,37 @@ impl Drop for Manager {
 
 impl managed::Manager for Manager {
     type Type = Session;
-    type Error = NotOpened;
+    type Error = NoneThere;
 
-    async fn create(&self) -> Result<Session, NotOpened> {
+    /// Opens none: that takes a permit, which whoever asks has.
+    async fn create(&self) -> Result<Session, NoneThere> {
+        let opened = OPENED.try_with(Cell::take).ok().flatten();
+        if let Some(session) = opened.and_then(Kept::take) {
+            return Ok(session);
+        }
         while let Some(mut session) = self.shelf.take() {
             if check(&mut session).await.is_ok() {
                 return Ok(session);
             }
         }
-        if IDLE_ONLY.try_with(|()| ()).is_ok() {
-            return Err(NotOpened::Unasked);
-        }
-        let policy = self.connector.policy();
-        let turn = tokio::select! {
-            biased;
-            turn = self.gate.turn(&policy) => turn.map_err(NotOpened::Failed)?,
-            () = self.permits.returned() => return Err(NotOpened::Again),
-        };
-        self.open(turn).await.map_err(|error| {
-            if self.pooling.retry && error.is_transient() {
-                NotOpened::Again
-            } else {
-                NotOpened::Failed(error)
-            }
-        })
+        Err(NoneThere)
     }
 
-    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<NotOpened> {
+    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<NoneThere> {
+        // This one came back meanwhile: nobody need wait for its check to have what was opened.
+        drop(OPENED.try_with(Cell::take));
         check(session).await.map_err(RecycleError::message)
     }
 }
 
 /// Whether a session may be lent.
-async fn check(session: &mut Session) -> Result<(), &'static str> {
+pub(super) async fn check(session: &mut Session) -> Result<(), &'static str> {
     if session.is_closed() {
         return Err("the connection has ended");
     }
-    if session.is_to_be_rotated() {
-        session.is_to_be_closed_for(CloseReason::TlsRotated);
-        return Err("its certificates have been replaced");
+    if let Some(reason) = session.rotation() {
+        session.is_to_be_closed_for(reason);
+        return Err("what it was made with has been replaced");
     }
     if !session.settled().await {
         session.is_to_be_closed_for(CloseReason::Dirty);
@@ -178,9 +184,32 @@ async fn check(session: &mut Session) -> Result<(), &'static str> {
         session.is_to_be_closed_for(reason);
         return Err("something was left in it");
     }
+    if let Err(reason) = session.has_its_role(CHECK).await {
+        session.is_to_be_closed_for(reason);
+        return Err("its server has another role");
+    }
     if IDLE_ONLY.try_with(|()| ()).is_err() && !session.answers().await {
         session.is_to_be_closed_for(CloseReason::CheckFailed);
         return Err("it does not answer");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fifty_that_are_born_together_end_one_after_the_other() {
+        for first in [0, 1000, 4_000_000_000] {
+            let mut turns: Vec<f64> = (first..first + 50).map(turn).collect();
+            turns.sort_by(f64::total_cmp);
+            let gaps = turns.windows(2).map(|pair| pair[1] - pair[0]);
+            let (least, most) = gaps.fold((1.0_f64, 0.0_f64), |(least, most), gap| {
+                (least.min(gap), most.max(gap))
+            });
+            assert!(least > 0.2 / 50.0 && most < 2.0 / 50.0, "{least} to {most}");
+            assert!(turns[0] < 2.0 / 50.0 && turns[49] > 1.0 - 2.0 / 50.0);
+        }
+    }
 }

@@ -1,7 +1,10 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use deadpool::managed::{Object, WeakPool};
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
 use tokio_postgres::{Error, SimpleQueryMessage};
 
 use super::{manager::Manager, permits::Permit, session::Session};
@@ -32,8 +35,9 @@ pub(super) fn give_back(permit: Option<Permit>, session: Object<Manager>) {
     let panicking = thread::panicking();
     // First of all whether it is at rest: what is read after that is complete.
     let is_complete = session.condition().is_at_rest();
+    let asks = session.house().hooks.after_release.is_some();
     let seems_clean = !panicking && seems_clean(&session);
-    if is_complete && seems_clean {
+    if is_complete && seems_clean && !asks {
         return;
     }
     let doubtful = Doubtful {
@@ -46,7 +50,7 @@ pub(super) fn give_back(permit: Option<Permit>, session: Object<Manager>) {
     };
     if panicking {
         runtime.spawn(discard(doubtful));
-    } else if seems_clean {
+    } else if seems_clean && !asks {
         if let Some(watch) = doubtful.session.as_ref().and_then(Watch::begin) {
             runtime.spawn(watch.run());
         }
@@ -75,21 +79,22 @@ pub(super) async fn check(session: &mut Session) -> Result<(), CloseReason> {
         return Ok(());
     }
     session.condition().take_turn();
-    let limit = session.care().mend_timeout;
-    let treated = timeout(limit, treat(session)).await;
-    treated.unwrap_or(Err(CloseReason::Dirty))
+    make_fit(session).await
 }
 
 fn seems_clean(session: &Session) -> bool {
     let condition = session.condition();
-    !condition.is_busy() && !condition.is_in_transaction() && !needs_reset(session)
+    !condition.is_busy()
+        && !condition.is_in_transaction()
+        && !needs_reset(session)
+        && !session.is_in_doubt()
 }
 
 fn needs_reset(session: &Session) -> bool {
     match session.care().reset {
         Reset::Always => true,
         Reset::Auto => !session.condition().traces().is_empty(),
-        Reset::Transaction => false,
+        Reset::Transaction => session.condition().traces().is_lost(),
     }
 }
 
@@ -98,7 +103,6 @@ fn needs_reset(session: &Session) -> bool {
 /// Its place in the pool stays taken until then.
 struct Doubtful {
     session: Option<Object<Manager>>,
-    #[expect(dead_code, reason = "held")]
     permit: Option<Permit>,
     /// Why it is closed, if that is what it comes to.
     reason: CloseReason,
@@ -117,7 +121,7 @@ impl Doubtful {
 impl Drop for Doubtful {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            Object::take(session).close(self.reason);
+            Object::take(session).close_in_place(self.reason, self.permit.take());
         }
     }
 }
@@ -160,11 +164,20 @@ impl Watch {
                 Err(_) => {}
             }
         }
-        if !condition.is_in(turn) {
-            return;
-        }
-        let Some(connections) = connections.upgrade() else {
-            return;
+        let (connections, mut permit) = loop {
+            if !condition.is_in(turn) {
+                return;
+            }
+            let Some(connections) = connections.upgrade() else {
+                return;
+            };
+            match connections.manager().permits.free() {
+                Ok(None) => drop(connections),
+                Ok(permit) => break (connections, permit),
+                Err(_) => break (connections, None),
+            }
+            // Whoever has the last one may take this very session.
+            sleep(care.cancel_grace).await;
         };
         let retained = connections.retain(|session, _| {
             !(Arc::ptr_eq(session.condition(), &condition) && condition.is_in(turn))
@@ -172,7 +185,7 @@ impl Watch {
         drop(connections);
         for session in retained.removed {
             let _ = timeout(care.mend_timeout, stop(&session)).await;
-            session.close(CloseReason::Dirty);
+            session.close_in_place(CloseReason::Dirty, permit.take());
         }
     }
 }
@@ -189,15 +202,44 @@ async fn mend(mut doubtful: Doubtful) {
     let Some(session) = &mut doubtful.session else {
         return;
     };
-    let limit = session.care().mend_timeout;
-    match timeout(limit, treat(session)).await {
-        Ok(Ok(())) => doubtful.release(),
-        Ok(Err(reason)) => doubtful.close(reason),
-        Err(_) => doubtful.close(CloseReason::Dirty),
+    match make_fit_and_ask(session).await {
+        // It may have had its day meanwhile.
+        Ok(()) => match session.come_back() {
+            None => doubtful.release(),
+            Some(reason) => doubtful.close(reason),
+        },
+        Err(reason) => doubtful.close(reason),
     }
 }
 
-async fn treat(session: &mut Session) -> Result<(), CloseReason> {
+/// What the hook leaves in the session is not for the next borrower either.
+async fn make_fit_and_ask(session: &mut Session) -> Result<(), CloseReason> {
+    make_fit(session).await?;
+    let house = Arc::clone(session.house());
+    if house.hooks.after_release.is_none() {
+        return Ok(());
+    }
+    if !house.after_release(session).await {
+        return Err(CloseReason::Dirty);
+    }
+    make_fit(session).await
+}
+
+/// Treats it, and sets it up again if it was reset.
+async fn make_fit(session: &mut Session) -> Result<(), CloseReason> {
+    let limit = session.care().mend_timeout;
+    let treated = timeout(limit, treat(session)).await;
+    let was_reset = treated.unwrap_or(Err(CloseReason::Dirty))?;
+    if was_reset {
+        let house = Arc::clone(session.house());
+        let set_up = house.after_connect(session).await;
+        set_up.map_err(|_| CloseReason::ResetFailed)?;
+    }
+    Ok(())
+}
+
+/// Whether it had to be reset.
+async fn treat(session: &mut Session) -> Result<bool, CloseReason> {
     if !session.settled().await {
         return Err(CloseReason::Dirty);
     }
@@ -220,7 +262,8 @@ async fn treat(session: &mut Session) -> Result<(), CloseReason> {
     if reset_is_due {
         condition.was_reset();
     }
-    Ok(())
+    session.has_its_role(session.care().mend_timeout).await?;
+    Ok(reset_is_due)
 }
 
 /// Waits for what is under way, and cancels it when the grace is over: again and again, for requests may be queued.

@@ -2,32 +2,54 @@
 
 mod acquire;
 mod builder;
+mod call;
 mod client;
+mod connection_info;
 mod gate;
+mod hooks;
+mod house;
+mod keepalive;
 mod ledger;
+mod line;
+mod listener;
+mod listening;
 mod manager;
 mod mend;
+mod names;
+mod opening;
 mod permits;
 mod readiness;
+mod reconfiguration;
 mod retirement;
 mod server_tls;
 mod session;
 mod shelf;
 mod shutdown;
 mod status;
+mod suspects;
+mod suspension;
+mod terms;
+mod trace;
 mod upkeep;
+mod waiters;
+mod watch;
+mod weak;
 
-use std::sync::atomic::Ordering;
-
-pub use builder::PoolBuilder;
+pub use builder::{PoolBuilder, Veto};
 pub use client::Client;
+pub use connection_info::ConnectionInfo;
+pub use hooks::{ConnectRequest, HookFuture};
 pub use ledger::Holder;
+pub use listener::Listener;
 pub use readiness::Readiness;
 pub use server_tls::ServerTls;
-pub use status::Status;
+pub use status::{PoolState, Status};
+pub use weak::WeakPool;
 
 use crate::{
     config::Config,
+    connect::CertificateInUse,
+    connect::{Diagnosis, PlaintextProbe},
     policy::{Reload, ReloadError},
 };
 use manager::Manager;
@@ -56,26 +78,27 @@ impl Pool {
         PoolBuilder::new(config)
     }
 
-    /// The pool's levels at this moment.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let manager = self.connections.manager();
-        let cards = manager.house.ledger.cards();
-        let used = cards.iter().filter(|card| card.is_lent()).count();
-        Status {
-            max_size: manager.permits.limit(),
-            used,
-            idle: cards.len() - used,
-            opening: manager.gate.opening(),
-            waiting: manager.waiting.load(Ordering::Relaxed),
-            stale: manager.connector().stale(),
-        }
+    /// Goes the whole way to a query beside the pool, stage by stage, and says what it finds; see
+    /// [`Connector::diagnose`](crate::Connector::diagnose).
+    pub async fn diagnose(&self, plaintext: PlaintextProbe) -> Diagnosis {
+        self.connections
+            .manager()
+            .connector()
+            .diagnose(plaintext)
+            .await
     }
 
     /// Who holds a client, where it was acquired and for how long it has been held.
     #[must_use]
     pub fn holders(&self) -> Vec<Holder> {
         self.connections.manager().house.ledger.holders()
+    }
+
+    /// The certificates on which the connections depend: those of our own files, and those that each server presented
+    /// with the connection opened last.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateInUse> {
+        self.connections.manager().connector().certificates()
     }
 
     /// Looks at the files of certificates, keys, lists and the password now, and not only with the next

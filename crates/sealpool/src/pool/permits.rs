@@ -17,7 +17,8 @@ pub(super) struct Permits {
     /// Permits that end when they are given back, because the pool has been made smaller.
     surplus: AtomicUsize,
     queued: AtomicUsize,
-    most_queued: Option<usize>,
+    /// No limit is the largest number.
+    most_queued: AtomicUsize,
     returned: Notify,
     /// How many wait for `returned`, since to notify nobody takes a lock.
     watching: AtomicUsize,
@@ -30,7 +31,7 @@ impl Permits {
             limit: Mutex::new(limit),
             surplus: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
-            most_queued,
+            most_queued: AtomicUsize::new(most_queued.unwrap_or(usize::MAX)),
             returned: Notify::new(),
             watching: AtomicUsize::new(0),
         }
@@ -69,10 +70,17 @@ impl Permits {
 
     fn queue(&self) -> Result<Counted<'_>, Error> {
         let (queued, before) = Counted::new(&self.queued);
-        match self.most_queued {
-            Some(most) if before >= most => Err(Error::QueueFull(most)),
-            _ => Ok(queued),
+        let most = self.most_queued.load(Ordering::Relaxed);
+        if before >= most {
+            return Err(Error::QueueFull(most));
         }
+        Ok(queued)
+    }
+
+    /// Changes how many may wait; those who do go on.
+    pub(super) fn queue_at_most(&self, most: Option<usize>) {
+        let most = most.unwrap_or(usize::MAX);
+        self.most_queued.store(most, Ordering::Relaxed);
     }
 
     /// Waits until a connection has come back.
@@ -81,9 +89,11 @@ impl Permits {
         self.returned.notified().await;
     }
 
-    /// Changes how many there are; those in use beyond the new limit end when they are given back.
-    pub(super) fn resize(&self, new: usize) {
+    /// Changes how many there are; those in use beyond the new limit end when they are given back. What is to be done
+    /// first is done by one at a time.
+    pub(super) fn resize(&self, new: usize, first: impl FnOnce()) {
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+        first();
         if new < *limit {
             let fewer = *limit - new;
             let taken = self.semaphore.forget_permits(fewer);
@@ -164,11 +174,11 @@ mod tests {
         let mut lent = free(&permits);
         assert_eq!(lent.len(), 10);
         lent.truncate(5);
-        permits.resize(2);
+        permits.resize(2, || ());
         assert!(free(&permits).is_empty());
         drop(lent);
         assert_eq!(free(&permits).len(), 2);
-        permits.resize(10);
+        permits.resize(10, || ());
         assert_eq!(free(&permits).len(), 10, "and not 18, as in deadpool");
     }
 
@@ -176,8 +186,8 @@ mod tests {
     fn growing_again_spares_what_was_to_end() {
         let permits = Arc::new(Permits::new(4, None));
         let lent = free(&permits);
-        permits.resize(1);
-        permits.resize(3);
+        permits.resize(1, || ());
+        permits.resize(3, || ());
         drop(lent);
         assert_eq!(free(&permits).len(), 3);
     }

@@ -15,6 +15,8 @@ pub enum Readiness {
     Failing(Arc<ConnectError>),
     /// There are connections.
     Ready,
+    /// Nothing is lent until [`Pool::resume`].
+    Suspended,
     /// There is no connection, and nothing says that one could not be opened.
     Untried,
 }
@@ -37,12 +39,13 @@ impl Pool {
     pub async fn ready(&self) -> Result<(), Error> {
         let manager = self.connections.manager();
         manager.upkeep.ensure(&self.connections);
-        let limit = manager.pooling.acquire_timeout;
+        let limit = manager.pooling().acquire_timeout;
         timeout(limit, self.fill()).await.unwrap_or_else(|_| {
             Err(Error::Timeout(AcquireTimeout {
                 limit,
                 setting: Some("pool.acquire_timeout"),
-                status: self.status(),
+                status: self.status().into(),
+                oldest: self.holders().into_iter().max_by_key(|holder| holder.held),
                 last: manager.gate.last_failure(),
             }))
         })
@@ -50,7 +53,7 @@ impl Pool {
 
     async fn fill(&self) -> Result<(), Error> {
         let manager = self.connections.manager();
-        let wanted = manager.pooling.min_idle.max(1);
+        let wanted = manager.pooling().min_idle.max(1);
         while !manager.is_closing() {
             let alive = manager.house.ledger.cards();
             let alive = alive.iter().filter(|card| card.is_alive()).count();
@@ -69,6 +72,9 @@ impl Pool {
         let manager = self.connections.manager();
         if manager.is_closing() {
             return Readiness::Closed;
+        }
+        if manager.suspension.is_on() {
+            return Readiness::Suspended;
         }
         let cards = manager.house.ledger.cards();
         if cards.iter().any(|card| card.is_alive()) {

@@ -23,18 +23,7 @@ impl Pool {
             )
             .into());
         }
-        let manager = self.connections.manager();
-        // deadpool's own limit is never lowered, since it could not be kept.
-        if max_size > self.connections.status().max_size {
-            self.connections.resize(max_size);
-        }
-        manager.permits.resize(max_size);
-        let mut surplus = manager.house.ledger.cards().len().saturating_sub(max_size);
-        retire(&self.connections, |_| {
-            let one_too_many = surplus > 0;
-            surplus = surplus.saturating_sub(1);
-            one_too_many.then_some(CloseReason::Resized)
-        });
+        resize(&self.connections, max_size);
         Ok(())
     }
 
@@ -45,6 +34,25 @@ impl Pool {
         let now = Instant::now();
         retire(&self.connections, |session| session.retirement(now));
     }
+}
+
+pub(super) fn resize<W: From<managed::Object<Manager>>>(
+    connections: &managed::Pool<Manager, W>,
+    max_size: usize,
+) {
+    let manager = connections.manager();
+    manager.permits.resize(max_size, || {
+        // deadpool's own limit is never lowered, since it could not be kept.
+        if max_size > connections.status().max_size {
+            connections.resize(max_size);
+        }
+    });
+    let mut surplus = manager.house.ledger.cards().len().saturating_sub(max_size);
+    retire(connections, |_| {
+        let one_too_many = surplus > 0;
+        surplus = surplus.saturating_sub(1);
+        one_too_many.then_some(CloseReason::Resized)
+    });
 }
 
 /// Looks at the idle sessions, the one used longest ago first, and closes those for which there is a reason.
@@ -58,9 +66,18 @@ pub(super) fn retire<W: From<managed::Object<Manager>>>(
         reasons.extend(reason);
         reason.is_some()
     };
-    let mut removed = connections.manager().shelf.take_if(&mut chosen);
-    removed.extend(connections.retain(|session, _| !chosen(session)).removed);
+    let removed = take(connections, &mut chosen);
     for (session, reason) in removed.into_iter().zip(reasons) {
         session.close(reason);
     }
+}
+
+/// Takes idle sessions out of the pool.
+pub(super) fn take<W: From<managed::Object<Manager>>>(
+    connections: &managed::Pool<Manager, W>,
+    mut chosen: impl FnMut(&Session) -> bool,
+) -> Vec<Session> {
+    let mut taken = connections.manager().shelf.take_if(&mut chosen);
+    taken.extend(connections.retain(|session, _| !chosen(session)).removed);
+    taken
 }

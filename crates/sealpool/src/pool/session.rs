@@ -2,45 +2,35 @@ use std::{
     net::SocketAddr,
     ops::{Deref, DerefMut},
     panic::Location,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use deadpool_postgres::ClientWrapper;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::ledger::{Card, Ledger, Place};
+use super::{
+    house::House,
+    ledger::{Card, Place},
+    permits::Permit,
+    terms::Terms,
+};
 
 use crate::{
-    connect::{CancelHandle, Condition, Connector, Loan, Opened, TlsSession},
-    event::{CloseReason, Event, HealthCheckOutcome},
+    connect::{CancelHandle, Condition, Connector, Endpoint, Loan, Losses, Opened, TlsSession},
+    event::{CloseReason, Event, Server},
     policy::{Care, Generation},
 };
 
-/// How long the next borrower waits for a cancel request of the last one to be through.
-const SETTLING: Duration = Duration::from_secs(1);
+mod health;
 
-/// A connection that has rested for longer is checked before it is lent.
-const RESTED: Duration = Duration::from_secs(1);
-const CHECK: Duration = Duration::from_millis(500);
-
-/// What all sessions of a pool go by.
-#[derive(Debug, Default)]
-pub(super) struct House {
-    pub(super) closing: AtomicBool,
-    /// How often all connections were to be replaced.
-    pub(super) evictions: AtomicU32,
-    pub(super) ledger: Ledger,
-}
+pub(super) use health::CHECK;
 
 /// What the pool keeps: a connection and the facts of its TLS.
 #[derive(Debug)]
 pub(super) struct Session {
-    client: ClientWrapper,
-    tls: TlsSession,
+    client: Wrapper,
+    tls: Arc<TlsSession>,
     host: Arc<str>,
     port: u16,
     address: SocketAddr,
@@ -48,22 +38,30 @@ pub(super) struct Session {
     house: Arc<House>,
     card: Arc<Card>,
     generation: Arc<Generation>,
+    endpoint: Arc<Endpoint>,
     opened_after_evictions: u32,
-    /// When it is to be replaced.
-    expires: Instant,
-    /// When it is closed even if nothing replaces it.
-    overdue: Instant,
+    opened: Instant,
     idle_since: Instant,
-    uses: u32,
-    max_uses: Option<u32>,
+    is_given: bool,
+    /// When it was last asked and answered, or opened.
+    answered: Instant,
     condition: Arc<Condition>,
-    care: Care,
+    losses: Arc<Losses>,
+    /// How many there were before it last answered.
+    losses_before: u64,
+    terms: Terms,
     /// When it is retired within a rotation: 0 at its beginning, 1 at its end.
     turn: f64,
     /// The last loan, if it had cancel handles.
     unsettled: Option<Arc<Loan>>,
     closed_for: Option<CloseReason>,
+    /// What keeps its place until it has been closed.
+    permit: Option<Permit>,
 }
+
+/// Taken when the session ends, and not before.
+#[derive(Debug)]
+struct Wrapper(Option<ClientWrapper>);
 
 impl Session {
     pub(super) fn new(opened: Opened, connector: Connector, house: Arc<House>, turn: f64) -> Self {
@@ -73,35 +71,47 @@ impl Session {
             task,
             owner,
             condition,
+            method: _,
+            losses,
+            losses_before,
             tls,
             generation,
+            endpoint,
             host,
             port,
             address,
         } = opened;
         generation.opened();
         let now = Instant::now();
-        let policy = connector.policy();
-        let lifetime = policy.pooling.max_lifetime;
-        let expires = now + lifetime.mul_f64(0.9 + 0.2 * turn);
-        let replaced = policy.pooling.min_idle > 0;
-        let grace = if replaced {
-            lifetime / 10
-        } else {
-            Duration::ZERO
-        };
-        let care = policy.care;
+        let terms = Terms::of(&connector);
+        let tls = Arc::new(tls);
         let card = house.ledger.open(
             Place {
                 host: Arc::clone(&host),
                 port,
                 address,
             },
+            Arc::clone(&tls),
             owner,
             driver,
+            Arc::clone(&condition),
+            CancelHandle {
+                connector: connector.clone(),
+                token: client.cancel_token(),
+                host: Arc::clone(&host),
+                port,
+                address,
+                loan: Arc::default(),
+            },
+        );
+        let client = ClientWrapper::new(client, task);
+        condition.statements().keep(
+            &client.statement_cache,
+            connector.policy().statement_cache,
+            Arc::clone(&house.redefinitions),
         );
         Self {
-            client: ClientWrapper::new(client, task),
+            client: Wrapper(Some(client)),
             tls,
             host,
             port,
@@ -109,31 +119,59 @@ impl Session {
             connector,
             card,
             generation,
+            endpoint,
             opened_after_evictions: house.evictions.load(Ordering::Relaxed),
             house,
-            expires,
-            overdue: expires + grace,
+            opened: now,
             idle_since: now,
-            uses: 0,
-            max_uses: policy.pooling.max_uses,
+            is_given: false,
+            answered: now,
             condition,
-            care,
+            losses,
+            losses_before,
+            terms,
             turn,
             unsettled: None,
             closed_for: None,
+            permit: None,
         }
     }
 
-    pub(super) const fn tls(&self) -> &TlsSession {
+    pub(super) fn tls(&self) -> &TlsSession {
         &self.tls
+    }
+
+    /// Takes note that it may be lent.
+    pub(super) fn set_up(&self) {
+        self.card.enter();
+    }
+
+    pub(super) const fn house(&self) -> &Arc<House> {
+        &self.house
+    }
+
+    pub(super) fn hook_timeout(&self) -> Duration {
+        self.connector.policy().pooling.hook_timeout
+    }
+
+    pub(super) fn server(&self) -> Server<'_> {
+        self.card.server()
+    }
+
+    pub(super) fn place(&self) -> (Arc<str>, u16, Option<SocketAddr>) {
+        (Arc::clone(&self.host), self.port, Some(self.address))
     }
 
     pub(super) const fn condition(&self) -> &Arc<Condition> {
         &self.condition
     }
 
-    pub(super) const fn care(&self) -> Care {
-        self.care
+    pub(super) fn care(&self) -> Care {
+        self.terms().care
+    }
+
+    fn terms(&self) -> Terms {
+        self.terms.renewed(&self.connector)
     }
 
     pub(super) fn cancel_handle(&self, loan: Arc<Loan>) -> CancelHandle {
@@ -148,16 +186,29 @@ impl Session {
     }
 
     pub(super) fn lend(&mut self, place: &'static Location<'static>) {
-        self.uses = self.uses.saturating_add(1);
+        self.condition.statements().renew();
         // The clock is read for `Pool::holders`.
         self.card.lend(place, Instant::now());
     }
 
+    /// Takes note that an acquire has ended with it, and that observers were told.
+    pub(super) const fn given(&mut self) {
+        self.is_given = true;
+    }
+
     /// Takes note that it has come back; why it is to be closed, if it is.
     pub(super) fn come_back(&mut self) -> Option<CloseReason> {
-        self.card.give_back();
+        let lent = self.card.give_back();
+        self.terms = self.terms();
         self.idle_since = Instant::now();
-        let overdue = self.idle_since >= self.overdue;
+        let given = std::mem::take(&mut self.is_given);
+        if let Some(since) = lent.filter(|_| given) {
+            self.connector.observer().on_event(&Event::ClientReturned {
+                server: self.card.server(),
+                held: self.idle_since - since,
+            });
+        }
+        let overdue = self.idle_since >= self.terms.overdue(self.opened, self.turn);
         self.outlived()
             .or_else(|| overdue.then_some(CloseReason::MaxLifetime))
     }
@@ -167,69 +218,47 @@ impl Session {
         if self.client.is_closed() {
             return Some(CloseReason::Broken);
         }
-        self.outlived()
-            .or_else(|| (now >= self.expires).then_some(CloseReason::MaxLifetime))
+        self.outlived().or_else(|| {
+            (now >= self.terms().expiry(self.opened, self.turn)).then_some(CloseReason::MaxLifetime)
+        })
     }
 
-    fn outlived(&self) -> Option<CloseReason> {
+    pub(super) fn outlived(&self) -> Option<CloseReason> {
         let evictions = self.house.evictions.load(Ordering::Relaxed);
-        if self.is_to_be_rotated() {
-            Some(CloseReason::TlsRotated)
+        if let Some(reason) = self.endpoint.given_up() {
+            Some(reason)
+        } else if let Some(reason) = self.rotation() {
+            Some(reason)
         } else if self.opened_after_evictions != evictions {
             Some(CloseReason::Evicted)
-        } else if self.max_uses.is_some_and(|most| self.uses >= most) {
+        } else if self
+            .terms()
+            .max_uses
+            .is_some_and(|most| self.card.uses() >= most)
+        {
             Some(CloseReason::MaxUses)
         } else {
             None
         }
     }
 
+    pub(super) const fn idle_since(&self) -> Instant {
+        self.idle_since
+    }
+
     pub(super) fn has_been_idle_for(&self, limit: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.idle_since) >= limit
     }
 
-    /// Whether it answers, asked only when it has rested for a while: a query on every acquire halves what a pool can do.
-    pub(super) async fn answers(&self) -> bool {
-        if self.idle_since.elapsed() <= RESTED {
-            return true;
-        }
-        let answered = matches!(
-            timeout(CHECK, self.client.simple_query("")).await,
-            Ok(Ok(_))
-        );
-        let outcome = if answered {
-            HealthCheckOutcome::Ok
-        } else {
-            HealthCheckOutcome::Failed
-        };
-        self.connector.observer().on_event(&Event::HealthChecked {
-            server: self.card.server(),
-            outcome,
-        });
-        answered
-    }
-
-    /// Whether its certificates, keys or lists have been replaced, and its turn has come.
-    pub(super) fn is_to_be_rotated(&self) -> bool {
-        self.generation
-            .superseded_for()
-            .is_some_and(|time| time >= self.connector.policy().rotate_within.mul_f64(self.turn))
+    /// Why it is to be closed, if what it was made with has been replaced and its turn has come.
+    pub(super) fn rotation(&self) -> Option<CloseReason> {
+        let (time, reason) = self.generation.superseded_for()?;
+        let within = self.connector.policy().rotate_within;
+        (time >= within.mul_f64(self.turn)).then_some(reason)
     }
 
     pub(super) fn settle_before_reuse(&mut self, loan: Arc<Loan>) {
         self.unsettled = Some(loan);
-    }
-
-    /// Whether no cancel request of the last borrower can hit the next one.
-    pub(super) async fn settled(&mut self) -> bool {
-        let Some(loan) = &self.unsettled else {
-            return true;
-        };
-        let settled = timeout(SETTLING, loan.settled()).await.unwrap_or(false);
-        if settled {
-            self.unsettled = None;
-        }
-        settled
     }
 
     pub(super) const fn is_to_be_closed_for(&mut self, reason: CloseReason) {
@@ -238,6 +267,31 @@ impl Session {
 
     pub(super) fn close(mut self, reason: CloseReason) {
         self.is_to_be_closed_for(reason);
+    }
+
+    /// The same, while the permit under which it was lent keeps its place.
+    pub(super) fn close_in_place(mut self, reason: CloseReason, permit: Option<Permit>) {
+        self.is_to_be_closed_for(reason);
+        self.permit = permit;
+    }
+
+    /// The same, for the reason that it has already.
+    pub(super) fn end_in_place(mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+}
+
+impl Deref for Wrapper {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        self.0.as_ref().expect("a session that has not ended")
+    }
+}
+
+impl DerefMut for Wrapper {
+    fn deref_mut(&mut self) -> &mut ClientWrapper {
+        self.0.as_mut().expect("a session that has not ended")
     }
 }
 
@@ -269,12 +323,20 @@ impl Drop for Session {
         } else {
             CloseReason::Detached
         };
-        self.card.let_go();
+        self.card.leave();
         self.connector
             .observer()
             .on_event(&Event::ConnectionClosed {
                 server: self.card.server(),
                 reason,
             });
+        let asks = self.house.hooks.before_close.is_some() && reason != CloseReason::Broken;
+        match self.client.0.take() {
+            Some(client) if asks && !self.card.was_cut() => {
+                let (permit, limit) = (self.permit.take(), self.hook_timeout());
+                self.house.part(client, &self.card, permit, limit);
+            }
+            _ => self.card.let_go(),
+        }
     }
 }

@@ -1,11 +1,18 @@
-use std::fmt;
+use std::{fmt, time::Duration};
+
+use super::{Pool, manager::Manager};
+use crate::closed_set::closed_set;
 
 /// The levels of a pool at one moment.
+///
+/// Each open connection is counted once, as used or as idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
     /// The most connections that are open at once.
     pub max_size: usize,
+    /// How many idle connections are kept ready.
+    pub min_idle: usize,
     /// Connections held by borrowers.
     pub used: usize,
     /// Connections that wait for a borrower.
@@ -14,19 +21,82 @@ pub struct Status {
     pub opening: usize,
     /// Acquires that wait for a connection, or for one to be opened.
     pub waiting: usize,
-    /// Open connections that were made with certificates, keys or lists which have been replaced since.
+    /// For how long the first of them has waited.
+    pub oldest_waiter: Option<Duration>,
+    /// Open connections that were made with certificates, keys, lists or settings which have been replaced since.
     pub stale: usize,
+    /// Clients that have been held for longer than `pool.leak_threshold`.
+    pub leaks_suspected: usize,
+    /// For how long no connection is opened, since the last ones failed.
+    pub backoff: Option<Duration>,
+    /// Whether it works.
+    pub state: PoolState,
+}
+
+closed_set! {
+    /// Whether a pool works.
+    pub enum PoolState {
+        /// It has been closed and has no connection left.
+        Closed = "closed",
+        /// It has been closed, and borrowers hold connections.
+        Closing = "closing",
+        /// It lends connections.
+        Running = "running",
+        /// It lends none until it is resumed.
+        Suspended = "suspended",
+    }
+}
+
+impl Pool {
+    /// The pool's levels at this moment.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.connections.manager().status()
+    }
+}
+
+impl Manager {
+    pub(super) fn status(&self) -> Status {
+        let cards = self.house.ledger.cards();
+        let used = cards.iter().filter(|card| card.is_lent()).count();
+        let pooled = cards.iter().filter(|card| card.is_pooled()).count();
+        let opening = self.gate.opening();
+        let (waiting, oldest_waiter) = self.waiters.levels();
+        Status {
+            max_size: self.permits.limit(),
+            min_idle: self.pooling().min_idle,
+            used,
+            idle: pooled.saturating_sub(used),
+            opening: opening.saturating_sub(self.listeners.opening()),
+            waiting,
+            oldest_waiter,
+            stale: self.connector().stale(),
+            leaks_suspected: cards.iter().filter(|card| card.is_suspected()).count(),
+            backoff: self.gate.backoff(),
+            state: match (self.is_closing(), cards.is_empty()) {
+                (false, _) if self.suspension.is_on() => PoolState::Suspended,
+                (false, _) => PoolState::Running,
+                (true, false) => PoolState::Closing,
+                (true, true) => PoolState::Closed,
+            },
+        }
+    }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             max_size,
+            min_idle: _,
             used,
             idle,
             opening,
             waiting,
+            oldest_waiter: _,
             stale: _,
+            leaks_suspected: _,
+            backoff: _,
+            state: _,
         } = self;
         write!(
             f,

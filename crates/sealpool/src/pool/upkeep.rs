@@ -13,13 +13,16 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Client, manager::Manager, retirement::retire, session::Session};
+use super::{
+    Client, keepalive, manager::Manager, names, reconfiguration::follow, retirement::retire,
+    session::Session, suspects,
+};
 use crate::{
     event::{CloseReason, Event},
     policy::Pooling,
 };
 
-type WeakConnections = managed::WeakPool<Manager>;
+pub(super) type WeakConnections = managed::WeakPool<Manager>;
 
 /// Into how many steps a rotation is divided.
 const STEPS: u32 = 50;
@@ -28,8 +31,8 @@ const SHORTEST_STEP: Duration = Duration::from_millis(10);
 const LONGEST_GAP: Duration = Duration::from_millis(500);
 const LONGEST_STEP: Duration = Duration::from_secs(5);
 
-/// Looks at the files from time to time, retires idle connections that are too old or were made with older files, keeps
-/// the minimum open and looks for leaks.
+/// Looks at the files and the hosts' addresses from time to time, retires idle connections that are too old or were made
+/// with older files, keeps the minimum open and looks for leaks.
 ///
 /// The task starts with the first acquire, since a pool may be built without a runtime, and again with the next one if its
 /// runtime has ended. It ends with the pool.
@@ -45,10 +48,11 @@ impl Upkeep {
             return;
         }
         let running = Running(Arc::clone(&self.running));
+        let swaps = connections.manager().connector().swaps();
         let (connections, ended) = (connections.weak(), self.ended.subscribe());
         tokio::spawn(async move {
             let _running = running;
-            run(connections, ended).await;
+            run(connections, ended, swaps).await;
         });
     }
 
@@ -66,19 +70,27 @@ impl Drop for Running {
     }
 }
 
-async fn run(connections: WeakConnections, mut ended: watch::Receiver<bool>) {
-    // Fails when the pool has been dropped, which is an end too.
-    let mut ended = pin!(ended.wait_for(|ended| *ended));
+async fn run(
+    connections: WeakConnections,
+    mut ended: watch::Receiver<bool>,
+    swaps: watch::Receiver<()>,
+) {
+    // Fails when the pool has been dropped, which is an end too. What it gives is a lock, and the last of the pool may be
+    // dropped below, which takes that lock.
+    let mut ended = pin!(async { drop(ended.wait_for(|ended| *ended).await) });
     tokio::select! {
         biased;
-        _ = &mut ended => {}
-        () = rotate(&connections) => {}
-        () = keep(&connections) => {}
+        () = &mut ended => {}
+        () = rotate(&connections, swaps.clone()) => {}
+        () = follow(&connections, swaps.clone()) => {}
+        () = names::follow(&connections, swaps.clone()) => {}
+        () = keep(&connections, swaps) => {}
+        () = suspects::check(&connections) => {}
     }
 }
 
-async fn rotate(connections: &WeakConnections) {
-    let mut next_look = None;
+async fn rotate(connections: &WeakConnections, mut swaps: watch::Receiver<()>) {
+    let mut last_look = Instant::now();
     loop {
         let Some(pool) = connections.upgrade() else {
             return;
@@ -86,7 +98,7 @@ async fn rotate(connections: &WeakConnections) {
         let connector = pool.manager().connector().clone();
         drop(pool);
         let policy = connector.policy();
-        let look = *next_look.get_or_insert_with(|| Instant::now() + policy.reload_interval);
+        let look = last_look + policy.reload_interval;
         let wake = if connector.stale() == 0 {
             look
         } else {
@@ -95,34 +107,37 @@ async fn rotate(connections: &WeakConnections) {
         };
         tokio::select! {
             () = sleep_until(wake) => {}
-            () = connector.swapped() => {}
+            _ = swaps.changed() => {}
         }
         if Instant::now() >= look {
-            next_look = None;
+            last_look = Instant::now();
             // It reports its failure itself.
             let _ = connector.reload().await;
         }
         let Some(pool) = connections.upgrade() else {
             return;
         };
-        retire(&pool, |session| {
-            session
-                .is_to_be_rotated()
-                .then_some(CloseReason::TlsRotated)
-        });
+        retire(&pool, Session::rotation);
     }
 }
 
-async fn keep(connections: &WeakConnections) {
+async fn keep(connections: &WeakConnections, mut swaps: watch::Receiver<()>) {
     loop {
         let Some(pool) = connections.upgrade() else {
             return;
         };
         report_leaks(pool.manager());
         replace(&pool).await;
-        let pause = pause(&pool.manager().pooling);
+        // Before the next one is asked, the place of one that did not answer is filled.
+        if keepalive::ask_idle(&pool).await {
+            continue;
+        }
+        let pause = pause(&pool.manager().pooling());
         drop(pool);
-        sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = swaps.changed() => {}
+        }
     }
 }
 
@@ -131,6 +146,7 @@ fn pause(pooling: &Pooling) -> Duration {
     let shortest = [pooling.idle_timeout, pooling.max_lifetime]
         .into_iter()
         .chain(pooling.leak_threshold)
+        .chain(pooling.keepalive_interval)
         .min()
         .unwrap_or(LONGEST_STEP);
     let longest = if pooling.min_idle > 0 {
@@ -142,7 +158,7 @@ fn pause(pooling: &Pooling) -> Duration {
 }
 
 fn report_leaks(manager: &Manager) {
-    let Some(threshold) = manager.pooling.leak_threshold else {
+    let Some(threshold) = manager.pooling().leak_threshold else {
         return;
     };
     for card in manager.house.ledger.cards() {
@@ -165,7 +181,8 @@ fn report_leaks(manager: &Manager) {
 /// While no connection can be opened, what is old goes on being used.
 async fn replace(pool: &managed::Pool<Manager>) {
     let manager = pool.manager();
-    let least = manager.pooling.min_idle;
+    let pooling = manager.pooling();
+    let least = pooling.min_idle;
     let now = Instant::now();
     retire(pool, |session| {
         session.is_closed().then_some(CloseReason::Broken)
@@ -191,7 +208,7 @@ async fn replace(pool: &managed::Pool<Manager>) {
     }
     let mut spare = count(pool, |_| true).saturating_sub(least);
     retire(pool, |session| {
-        let idle = session.has_been_idle_for(manager.pooling.idle_timeout, now);
+        let idle = session.has_been_idle_for(pooling.idle_timeout, now);
         let retired = spare > 0 && idle;
         spare -= usize::from(retired);
         retired.then_some(CloseReason::IdleTimeout)

@@ -1,0 +1,64 @@
+use std::time::Instant;
+
+use super::Client;
+use crate::{
+    error::Error,
+    event::{AcquireOutcome, Event},
+    observers::Observers,
+};
+
+/// Tells how an acquire ended, once, when it is dropped at the latest. Without observers it is nothing, and no clock is
+/// read.
+pub(super) struct Watch<'a>(Option<Watched<'a>>);
+
+struct Watched<'a> {
+    observers: &'a Observers,
+    started: Instant,
+    waits: bool,
+    outcome: AcquireOutcome,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn begin(observers: &'a Observers) -> Self {
+        Self(observers.are_there().then(|| Watched {
+            observers,
+            started: Instant::now(),
+            waits: false,
+            outcome: AcquireOutcome::Cancelled,
+        }))
+    }
+
+    pub(super) const fn waits(&mut self) {
+        if let Some(watched) = &mut self.0 {
+            watched.waits = true;
+        }
+    }
+
+    pub(super) fn ended(mut self, mut result: Result<Client, Error>) -> Result<Client, Error> {
+        if let Some(watched) = &mut self.0 {
+            if let Ok(client) = &mut result {
+                client.session_mut().given();
+            }
+            watched.outcome = match &result {
+                Ok(_) if watched.waits => AcquireOutcome::Waited,
+                Ok(_) => AcquireOutcome::Direct,
+                Err(Error::Closed) => AcquireOutcome::Closed,
+                Err(Error::Config(_) | Error::Connect(_) | Error::Hook(_)) => {
+                    AcquireOutcome::ConnectFailed
+                }
+                Err(Error::QueueFull(_)) => AcquireOutcome::QueueFull,
+                Err(Error::Timeout(_)) => AcquireOutcome::Timeout,
+            };
+        }
+        result
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.observers.on_event(&Event::AcquireEnded {
+            outcome: self.outcome,
+            duration: self.started.elapsed(),
+        });
+    }
+}
