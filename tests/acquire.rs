@@ -1,6 +1,6 @@
 use std::{
     collections::BTreeMap,
-    future::{Future, poll_fn},
+    future::{Future as _, poll_fn},
     pin::pin,
     sync::{
         Arc,
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sealpool::Class;
+use sealpool::{Class, Error};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::rig::{Rig, SLACK, on_both};
@@ -45,73 +45,29 @@ async fn sixty_four_tasks_on_a_pool_of_eight(rig: Arc<Rig>) {
     }
     let most = tasks.join_all().await.into_iter().max();
     assert!(most <= Some(8), "{most:?} clients at once");
-    assert!(rig.record.counts().opened <= 8);
+    // One that a busy server does not answer for in time is replaced, and then there are more in all.
+    assert!(rig.record.counts().most_open <= 8);
     assert_eq!(pool.status().used, 0);
 }
 
-/// Polls an acquire a given number of times, then drops it: every await point is met.
+/// The tests of `dropped` meet every await point; this is the one in the queue.
 async fn a_dropped_acquire_loses_no_permit(rig: Arc<Rig>) {
     let pool = rig.pool(rig.config().pool_max_size(2));
-    let mut completed_after = 0;
-    for polls in 1.. {
-        let fresh = rig.pool(rig.config().pool_max_size(1));
-        if polled(fresh.acquire(), polls).await {
-            completed_after = polls;
-            break;
-        }
-        let again = fresh.acquire().await.expect("the permit is free again");
-        again.query_one("select 1", &[]).await.unwrap();
-    }
-    assert!(
-        completed_after > 3,
-        "an acquire that connects waits more than {completed_after} times"
-    );
-
     let both = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
-    for polls in 1..4 {
-        assert!(
-            !polled(pool.acquire(), polls).await,
-            "the pool is exhausted"
-        );
+    for _ in 0..4 {
+        let mut acquire = pin!(pool.acquire());
+        let polled = poll_fn(|cx| Poll::Ready(acquire.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "the pool is exhausted");
     }
     drop(both);
     let _both = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
-    assert_eq!(
-        rig.record
-            .counts()
-            .failed
-            .keys()
-            .map(|f| f.as_str())
-            .collect::<Vec<_>>(),
-        ["cancelled"]
-    );
-}
-
-/// Whether the future was ready within so many polls, each after it has asked to be polled.
-async fn polled(future: impl Future, polls: usize) -> bool {
-    let mut future = pin!(future);
-    let mut left = polls;
-    poll_fn(move |cx| {
-        if left == 0 {
-            return Poll::Ready(false);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(_) => Poll::Ready(true),
-            // Nothing will wake a waiter of an exhausted pool.
-            Poll::Pending => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }
 
 async fn an_acquire_ends_at_its_deadline(rig: Arc<Rig>) {
     let limit = Duration::from_millis(300);
     let pool = rig.pool(rig.config().pool_max_size(1).pool_acquire_timeout(limit));
-    let held = pool.acquire().await.unwrap();
+    let held = pool.acquire_timeout(SLACK).await.unwrap();
+    let line = line!() - 1;
     let started = Instant::now();
     let error = pool.acquire().await.unwrap_err();
     let taken = started.elapsed();
@@ -120,13 +76,28 @@ async fn an_acquire_ends_at_its_deadline(rig: Arc<Rig>) {
         (error.class(), error.is_transient()),
         (Class::Timeout, true)
     );
-    assert_eq!(
-        error.to_string(),
-        "no client within 300ms (pool.acquire_timeout): 1 used, 0 idle, 0 opening, 1 waiting of at most 1; \
-         give clients back sooner, or raise pool.max_size"
+    let text = error.to_string();
+    let before = "no client within 300ms (pool.acquire_timeout): 1 used, 0 idle, 0 opening, 1 waiting of at most 1; \
+                  one has been held for ";
+    let behind = format!(
+        ", acquired at tests/acquire.rs:{line}:21; give clients back sooner, or raise pool.max_size"
+    );
+    assert!(
+        text.starts_with(before) && text.ends_with(&behind),
+        "{text}"
+    );
+    let Error::Timeout(timeout) = error else {
+        panic!("{error}")
+    };
+    let oldest = timeout.oldest_holder().unwrap();
+    assert!(
+        oldest.held >= limit && oldest.place.line() == line,
+        "{oldest:?}"
     );
     drop(held);
-    pool.acquire().await.expect("the connection that came back");
+    pool.acquire_timeout(SLACK)
+        .await
+        .expect("the connection that came back");
 }
 
 async fn a_lost_connection_is_replaced(rig: Arc<Rig>) {

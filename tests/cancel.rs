@@ -10,7 +10,7 @@ use sealpool::{
     CancelError, CancelOutcome, Client, HandshakeFailure, Pool,
     tokio_postgres::{self, NoTls, error::SqlState},
 };
-use sealpool_testkit::Mode;
+use sealpool_testkit::{Mode, Shutdown};
 use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::rig::{Rig, chain, eventually, on_both};
@@ -24,6 +24,7 @@ on_both! {
     on_shared() => the_token_of_tokio_postgres_sends_nothing;
     on_own(|builder| builder) => a_server_that_has_lost_its_tls_gets_no_request;
     on_own(|builder| builder) => a_request_ends_at_its_limit;
+    on_own(|builder| builder) => requests_while_the_server_restarts;
 }
 
 type Slept = JoinHandle<(Client, Result<(), tokio_postgres::Error>)>;
@@ -199,4 +200,44 @@ async fn a_request_ends_at_its_limit(rig: Arc<Rig>) {
         "the server did not take the cancel request within 300ms (connect.cancel_timeout)"
     );
     one(&client).await;
+}
+
+/// Of a client that is still lent although its session is gone: what the server has in its place is not hit.
+async fn requests_while_the_server_restarts(rig: Arc<Rig>) {
+    let pool = rig.pool(rig.retrying().pool_max_size(4));
+    let lost = pool.acquire().await.unwrap();
+    let handle = lost.cancel_handle();
+    let sleeper = asleep(&rig, lost).await;
+    rig.cluster.stop(Shutdown::Immediate).unwrap();
+    let (lost, slept) = sleeper.await.unwrap();
+    assert!(slept.is_err());
+    let error = handle.cancel().await.unwrap_err();
+    assert!(
+        matches!(error, CancelError::Connect(_)),
+        "{}",
+        chain(&error)
+    );
+    let again = handle.clone();
+    let requests = tokio::spawn(async move {
+        let mut requested = 0;
+        while requested < 20 {
+            match again.cancel().await {
+                Ok(outcome) => requested += usize::from(outcome == CancelOutcome::Requested),
+                Err(CancelError::Connect(_) | CancelError::Lost(_)) => {
+                    tokio::task::yield_now().await
+                }
+                Err(error) => panic!("{}", chain(&error)),
+            }
+        }
+    });
+    rig.cluster.start_again().unwrap();
+    while !requests.is_finished() {
+        let client = pool.acquire().await.unwrap();
+        let slept = client.batch_execute("select pg_sleep(0.01)").await;
+        slept.expect("no request hits a session that is not its own");
+    }
+    requests.await.unwrap();
+    drop(lost);
+    assert_eq!(handle.cancel().await.unwrap(), CancelOutcome::Inert);
+    rig.recovered(&pool).await;
 }

@@ -4,6 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use sealpool::{Client, Pool, tokio_postgres::SimpleQueryMessage};
 use tokio::time::timeout;
 
@@ -21,6 +22,7 @@ on_both! {
     on_shared() => a_client_that_outlives_its_pool_is_closed_with_it;
     on_shared() => rows_that_nobody_reads_are_cancelled;
     on_shared() => a_copy_in_that_is_given_up_inserts_nothing;
+    on_shared() => copies_abandoned_midway;
     on_shared() => a_copy_from_nowhere_costs_the_connection;
     on_shared() => a_copy_that_is_still_held_costs_the_connection;
     on_shared() => a_panic_costs_the_connection;
@@ -294,6 +296,43 @@ async fn a_copy_in_that_is_given_up_inserts_nothing(rig: Arc<Rig>) {
         .batch_execute(&format!("drop table {table}"))
         .await
         .unwrap();
+}
+
+/// Some rows have been read, or sent, when nobody goes on.
+async fn copies_abandoned_midway(rig: Arc<Rig>) {
+    let pool = rig.pool(rig.config().pool_max_size(1));
+    let client = next(&pool).await;
+    let first = backend(&client).await;
+    let table = format!("clean_midway_{first}");
+    let create = format!("create table {table} (a text)");
+    client.batch_execute(&create).await.unwrap();
+    drop(client);
+    let client = next(&pool).await;
+    let copy = "copy (select repeat('x', 1000) from generate_series(1, 100000000)) to stdout";
+    let mut rows = Box::pin(client.copy_out(copy).await.unwrap());
+    for _ in 0..100 {
+        rows.next().await.unwrap().unwrap();
+    }
+    drop(client);
+    drop(rows);
+
+    let client = next(&pool).await;
+    let copy = format!("copy {table} from stdin");
+    let mut sink = Box::pin(client.copy_in::<_, &[u8]>(&copy).await.unwrap());
+    for _ in 0..2_000 {
+        let row: &[u8] = b"a row of some length that is never to be seen in the table\n";
+        sink.feed(row).await.unwrap();
+    }
+    drop(client);
+    drop(sink);
+    let client = next(&pool).await;
+    let count = format!("select count(*) from {table}");
+    assert_eq!(simple(&client, &count).await.as_deref(), Some("0"));
+    assert_eq!(backend(&client).await, first);
+
+    let drop = format!("drop table {table}");
+    client.batch_execute(&drop).await.unwrap();
+    assert!(rig.record.counts().closed.is_empty());
 }
 
 async fn a_copy_from_nowhere_costs_the_connection(rig: Arc<Rig>) {

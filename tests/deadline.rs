@@ -20,7 +20,7 @@ on_both! {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn waits(pool: &Pool, count: usize) {
+pub(crate) async fn waits(pool: &Pool, count: usize) {
     eventually("they wait", async || pool.status().waiting == count).await;
 }
 
@@ -29,11 +29,9 @@ async fn a_limit_of_one_call(rig: Arc<Rig>) {
     let _held = pool.acquire().await.unwrap();
     let limit = Duration::from_millis(50);
     let error = pool.acquire_timeout(limit).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "no client within 50ms: 1 used, 0 idle, 0 opening, 1 waiting of at most 1; \
-         give clients back sooner, or raise pool.max_size"
-    );
+    let text = error.to_string();
+    let levels = "no client within 50ms: 1 used, 0 idle, 0 opening, 1 waiting of at most 1; ";
+    assert!(text.starts_with(levels), "{text}");
     assert_eq!(pool.status().waiting, 0);
 }
 

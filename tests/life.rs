@@ -25,12 +25,12 @@ on_both! {
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-async fn pid(client: &Client) -> i32 {
+pub(crate) async fn pid(client: &Client) -> i32 {
     let row = client.query_one("select pg_backend_pid()", &[]).await;
     row.unwrap().get(0)
 }
 
-async fn filled(pool: &Pool, count: usize) -> Vec<Client> {
+pub(crate) async fn filled(pool: &Pool, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..count {
         clients.push(pool.acquire().await.unwrap());
@@ -38,7 +38,7 @@ async fn filled(pool: &Pool, count: usize) -> Vec<Client> {
     clients
 }
 
-fn closed(rig: &Rig, reason: &str) -> usize {
+pub(crate) fn closed(rig: &Rig, reason: &str) -> usize {
     *rig.record.counts().closed.get(reason).unwrap_or(&0)
 }
 
@@ -91,7 +91,7 @@ async fn the_minimum_never_exceeds_the_size(rig: Arc<Rig>) {
 }
 
 async fn a_lifetime_ends_while_nobody_uses_the_connection(rig: Arc<Rig>) {
-    let lifetime = Duration::from_secs(2);
+    let lifetime = Duration::from_secs(5);
     let pool = rig.pool(rig.retrying().pool_max_lifetime(lifetime));
     let started = tokio::time::Instant::now();
     drop(filled(&pool, 10).await);
@@ -196,7 +196,7 @@ async fn a_connection_that_does_not_answer_is_replaced(rig: Arc<Rig>) {
 }
 
 /// A backend that is stopped answers nothing, and its TCP connection stays.
-fn signal(name: &str, pid: i32) {
+pub(crate) fn signal(name: &str, pid: i32) {
     let kill = std::process::Command::new("kill")
         .args([format!("-{name}"), pid.to_string()])
         .status();

@@ -8,6 +8,7 @@ use crate::rig::{Rig, SLACK, chain, on_both};
 on_both! {
     on_shared() => a_wrong_password;
     on_shared() => a_missing_database;
+    on_shared() => settings_that_the_server_does_not_take;
     on_own(cleartext) => a_request_for_the_password_itself;
     on_own(full) => a_full_server;
     on_own(reject) => a_role_that_pg_hba_rejects;
@@ -48,6 +49,36 @@ async fn a_missing_database(rig: Arc<Rig>) {
              FATAL: database \"nowhere\" does not exist"
         )
     );
+}
+
+async fn settings_that_the_server_does_not_take(rig: Arc<Rig>) {
+    for (options, reason) in [
+        (
+            "-c no_such_setting=1",
+            "unrecognized configuration parameter \"no_such_setting\"",
+        ),
+        (
+            "-c work_mem=much",
+            "invalid value for parameter \"work_mem\": \"much\"",
+        ),
+    ] {
+        let error = refused(&rig, rig.retrying().options(options)).await;
+        assert_eq!(
+            (error.class(), error.is_transient()),
+            (Class::Server, false)
+        );
+        assert_eq!(
+            chain(&error),
+            text(
+                &rig,
+                &format!(
+                    "startup: the server does not take one of the settings of the session; correct options and \
+                     session.*, or, if it is a PgBouncer, remove them and give them to the role (alter role .. set \
+                     ..): db error: FATAL: {reason}"
+                )
+            )
+        );
+    }
 }
 
 fn cleartext(builder: ClusterBuilder) -> ClusterBuilder {

@@ -14,6 +14,8 @@ mod log;
 
 // Queries, transactions and the facts of a session.
 mod connects;
+// What is known of open connections while others have them.
+mod connections;
 // What is refused before any byte: by `build()`, with the place and the fix.
 mod refused_at_build;
 // What is refused on the wire: servers without TLS, impostors, certificates of every wrong kind.
@@ -32,26 +34,66 @@ mod authentication;
 mod login;
 // Acquiring: many tasks, dropped acquires, lost connections.
 mod acquire;
+// Acquires dropped at every await point, with hooks of every outcome.
+mod dropped;
+// What the application does with connections at their turning points.
+mod hooks;
 // What an acquire waits for, for how long, and what ends the wait.
 mod deadline;
 // Shutting down, and what a pool knows of itself when it starts.
 mod shutdown;
+// A pool on two runtimes, and on one that ends.
+mod runtimes;
 // How long connections live: minimum, lifetime, idleness, uses, checks, another size; who holds them.
 mod life;
+// Packets that get lost, in a network of the test's own.
+mod black_hole;
+// Connections cut in two, at every place; a byte at a time; old ones that go silent.
+mod cut;
+// Backends, postmasters and servers that are stopped: they answer nothing and stay connected.
+mod frozen;
+// Idle connections that are asked in the background.
+mod keepalive;
+// A pool that lends nothing for the time being.
+mod suspension;
 // New certificates, lists and passwords while the pool runs.
 mod rotation;
+// Another configuration while the pool runs.
+mod reconfigure;
 // Passwords from a provider.
 mod credential;
+// Servers that go away and come back, are full, or kill connections.
+mod outage;
+// What became of a call that failed or was given up.
+mod outcome;
+// Several hosts: roles that change, names that move, standbys that take over.
+mod failover;
 // Cancel requests: over TLS, and never to the next borrower.
 mod cancel;
 // What a borrower leaves behind, and what the next one sees.
 mod clean;
+// Notifications: what is heard, and what is told of what is not.
+mod listen;
+// Thousands of random steps, and what holds after each.
+mod model;
+// Statements that are kept prepared, and when they are given up.
+mod statements;
+// A PgBouncer between the pool and the server.
+mod pgbouncer;
 // Configuration from TOML and from the environment of a real process.
 mod sources;
 // What each setting does.
 mod settings;
+// Sizes and times of 0, of the most and of more.
+mod extremes;
+// What the metrics say of real connections.
+mod metrics;
+// The status page in a real browser.
+mod status_page;
 // Secrets in what is printed and logged.
 mod canary;
+// The spans of acquires and connects.
+mod traces;
 // What is generated from the code and committed.
 mod docs;
 // The connector inside a plain deadpool pool.

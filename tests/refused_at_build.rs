@@ -73,6 +73,12 @@ fn what_could_mean_plaintext_or_an_unverified_server() {
                 .into(),
         ),
         (
+            good().connect_max_concurrent_handshakes(0),
+            "{here}: connect.max_concurrent_handshakes: 0 connections cannot be opened at once; write a whole number \
+             from 1 to 262143"
+                .into(),
+        ),
+        (
             good().pool_reset("never"),
             "{here}: pool.reset: this is none of its words; write always, auto, transaction".into(),
         ),

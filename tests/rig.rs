@@ -4,12 +4,13 @@ use std::{
     fs::OpenOptions,
     future::Future,
     io::Write as _,
+    net::SocketAddr,
     sync::{Arc, LazyLock, Mutex},
     time::{Duration, Instant},
 };
 
 use sealpool::{AuthMethod, Config, Event, HandshakeFailure, Observer, Pool, ReloadOutcome};
-use sealpool_testkit::{Cluster, ClusterBuilder, Installation, Tap};
+use sealpool_testkit::{Cluster, ClusterBuilder, Installation, Proxy, Tap};
 
 /// A statement with this text must never be seen on the wire.
 pub(crate) const SQL_CANARY: &str = "canary-9f2b7c1e-of-sql";
@@ -25,9 +26,9 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    fn new(cluster: Arc<Cluster>) -> Self {
+    fn new(cluster: Arc<Cluster>, upstream: SocketAddr) -> Self {
         crate::log::lines();
-        let tap = Tap::start(cluster.addr()).expect("a tap");
+        let tap = Tap::start(upstream).expect("a tap");
         tap.forbid(cluster.password());
         tap.forbid(cluster.superuser_password());
         tap.forbid(SQL_CANARY);
@@ -76,6 +77,26 @@ impl Rig {
             .expect("a pool")
     }
 
+    /// What holds after every fault, once nobody holds a client, on a server of the test's own: as many clients as the pool
+    /// is large can be had at once, and then the server is at rest and has no other connection of ours than those.
+    pub(crate) async fn recovered(&self, pool: &Pool) {
+        let size = pool.status().max_size;
+        let mut clients = Vec::new();
+        for _ in 0..size {
+            clients.push(pool.acquire().await.expect("the pool works again"));
+        }
+        let alone = clients.pop().expect("a pool of one or more");
+        drop(clients);
+        let activity = "select count(*) filter (where state <> 'idle'), count(*) from pg_stat_activity \
+                        where usename = current_user and pid <> pg_backend_pid()";
+        eventually("only idle connections of ours", async || {
+            let row = alone.query_one(activity, &[]).await.expect("an answer");
+            (row.get::<_, i64>(0), row.get::<_, i64>(1)) == (0, size as i64 - 1)
+        })
+        .await;
+        assert_eq!(pool.status().used, 1);
+    }
+
     /// What holds after every test.
     fn settle(self) {
         let Self {
@@ -112,7 +133,7 @@ pub(crate) fn on_shared<F: Future<Output = ()>>(major: u32, test: impl FnOnce(Ar
             .or_insert_with(|| start(major, |builder| builder));
         Arc::clone(cluster)
     };
-    run(cluster, test);
+    run(cluster.addr(), cluster, test);
 }
 
 /// Runs a test on a server of its own.
@@ -121,7 +142,18 @@ pub(crate) fn on_own<F: Future<Output = ()>>(
     with: impl FnOnce(ClusterBuilder) -> ClusterBuilder,
     test: impl FnOnce(Arc<Rig>) -> F,
 ) {
-    run(start(major, with), test);
+    let cluster = start(major, with);
+    run(cluster.addr(), cluster, test);
+}
+
+/// Runs a test on a server of its own, behind a proxy that does what the test says: client, tap, proxy, server.
+pub(crate) fn through_proxy<F: Future<Output = ()>>(
+    major: u32,
+    test: impl FnOnce(Arc<Rig>, Arc<Proxy>) -> F,
+) {
+    let cluster = start(major, |builder| builder);
+    let proxy = Arc::new(Proxy::start(cluster.addr()).expect("a proxy"));
+    run(proxy.addr(), cluster, |rig| test(rig, Arc::clone(&proxy)));
 }
 
 fn start(major: u32, with: impl FnOnce(ClusterBuilder) -> ClusterBuilder) -> Arc<Cluster> {
@@ -140,8 +172,12 @@ fn start(major: u32, with: impl FnOnce(ClusterBuilder) -> ClusterBuilder) -> Arc
     Arc::new(cluster)
 }
 
-fn run<F: Future<Output = ()>>(cluster: Arc<Cluster>, test: impl FnOnce(Arc<Rig>) -> F) {
-    let rig = Arc::new(Rig::new(cluster));
+fn run<F: Future<Output = ()>>(
+    upstream: SocketAddr,
+    cluster: Arc<Cluster>,
+    test: impl FnOnce(Arc<Rig>) -> F,
+) {
+    let rig = Arc::new(Rig::new(cluster, upstream));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -196,12 +232,18 @@ pub(crate) struct Counts {
     pub(crate) failed: BTreeMap<HandshakeFailure, usize>,
     pub(crate) weak: Vec<AuthMethod>,
     pub(crate) opened: usize,
+    /// The most that were open at once.
+    pub(crate) most_open: usize,
     pub(crate) closed: BTreeMap<&'static str, usize>,
     pub(crate) reloads: BTreeMap<&'static str, usize>,
+    pub(crate) reconfigured: BTreeMap<&'static str, usize>,
     pub(crate) credentials: BTreeMap<&'static str, usize>,
     pub(crate) expiring: Vec<(&'static str, u64)>,
     pub(crate) checks: BTreeMap<&'static str, usize>,
     pub(crate) leaks: Vec<String>,
+    pub(crate) acquires: BTreeMap<&'static str, usize>,
+    pub(crate) returned: usize,
+    pub(crate) not_connected: BTreeMap<&'static str, usize>,
 }
 
 impl Record {
@@ -216,12 +258,17 @@ impl Record {
             failed,
             weak: _,
             opened,
+            most_open: _,
             closed,
             reloads: _,
+            reconfigured: _,
             credentials: _,
             expiring: _,
             checks: _,
             leaks: _,
+            acquires,
+            returned,
+            not_connected: _,
         } = self.counts();
         assert_eq!(
             started,
@@ -233,6 +280,12 @@ impl Record {
             opened,
             closed.values().sum::<usize>(),
             "every connection is closed"
+        );
+        let given = ["direct", "waited"].map(|outcome| acquires.get(outcome));
+        assert_eq!(
+            given.into_iter().flatten().sum::<usize>(),
+            returned,
+            "every client is given back"
         );
     }
 }
@@ -247,13 +300,27 @@ impl Observer for Record {
                 *counts.failed.entry(*failure).or_default() += 1
             }
             Event::WeakAuthenticationUsed { method, .. } => counts.weak.push(*method),
-            Event::ConnectionOpened { .. } => counts.opened += 1,
+            Event::ConnectionOpened { .. } => {
+                counts.opened += 1;
+                let open = counts.opened - counts.closed.values().sum::<usize>();
+                counts.most_open = counts.most_open.max(open);
+            }
             Event::ConnectionClosed { reason, .. } => {
                 *counts.closed.entry(reason.as_str()).or_default() += 1;
             }
             Event::TlsReloaded { outcome, error, .. } => {
                 assert_eq!(error.is_some(), *outcome == ReloadOutcome::Failed);
                 *counts.reloads.entry(outcome.as_str()).or_default() += 1;
+            }
+            Event::PoolReconfigured {
+                outcome,
+                changes,
+                error,
+                ..
+            } => {
+                assert_eq!(error.is_some(), *outcome == ReloadOutcome::Failed);
+                assert_eq!(!changes.is_empty(), *outcome == ReloadOutcome::Ok);
+                *counts.reconfigured.entry(outcome.as_str()).or_default() += 1;
             }
             Event::CredentialRefreshed { outcome, .. } => {
                 *counts.credentials.entry(outcome.as_str()).or_default() += 1;
@@ -265,6 +332,14 @@ impl Observer for Record {
             Event::CertificateExpiring {
                 which, days_left, ..
             } => counts.expiring.push((which.as_str(), *days_left)),
+            Event::PoolBuilt { .. } => {}
+            Event::AcquireEnded { outcome, .. } => {
+                *counts.acquires.entry(outcome.as_str()).or_default() += 1;
+            }
+            Event::ClientReturned { .. } => counts.returned += 1,
+            Event::ConnectFailed { stage, .. } => {
+                *counts.not_connected.entry(stage.as_str()).or_default() += 1;
+            }
             other => panic!("an event that the record does not know: {other:?}"),
         }
     }

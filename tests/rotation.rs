@@ -82,14 +82,14 @@ fn reloads(rig: &Rig, outcome: &str) -> usize {
 }
 
 /// Tasks that acquire and query without pause; every failure is one too many.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
     tasks: JoinSet<()>,
 }
 
 impl Load {
-    fn start(pool: &Pool, count: usize) -> Self {
+    pub(crate) fn start(pool: &Pool, count: usize) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let mut tasks = JoinSet::new();
         for _ in 0..count {
@@ -112,7 +112,7 @@ impl Load {
         Self { stop, done, tasks }
     }
 
-    async fn more(&self) {
+    pub(crate) async fn more(&self) {
         let before = self.done.load(Ordering::Relaxed);
         eventually("more queries", async || {
             self.done.load(Ordering::Relaxed) > before + 50
@@ -120,7 +120,7 @@ impl Load {
         .await;
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.tasks.join_all().await;
     }

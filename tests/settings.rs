@@ -1,7 +1,8 @@
-use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use sealpool::{Config, Connector, Key, Pool};
 use sealpool_testkit::{Pki, Scripted, Step};
+use tempfile::TempDir;
 
 use crate::rig::{Rig, SLACK, on_both};
 
@@ -21,71 +22,101 @@ const SHOWN_ELSEWHERE: &[(&str, &str)] = &[
 /// Nothing is parsed and then not applied: with each setting, another policy is decided.
 #[test]
 fn every_setting_changes_what_is_decided() {
-    let folder = tempfile::tempdir().unwrap();
-    let pki = Pki::new();
-    let write = |name: &str, content: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, content).unwrap();
-        path.display().to_string()
-    };
-    let root = write("root.pem", pki.root_pem());
-    let lists = write("lists.pem", &pki.revocation().issue().pem());
-    let client = pki.leaf().client_auth().common_name("service").issue();
-    let certificate = write("client.pem", client.chain_pem());
-    let key = write("client.key", client.key_pem());
-    make_private(&key);
-    let password = write("password", "Zr4-of-a-file");
-    make_private(&password);
-    let decided = |lines: &str| {
-        let path = write(
-            "app.toml",
-            &format!("host = \"db.example.org\"\nuser = \"service\"\n{lines}"),
-        );
-        let config = Config::from_toml(&path, "").unwrap_or_else(|error| panic!("{error}"));
+    let examples = Examples::new();
+    let decided = |text: &str| {
+        let config = examples.config(text);
         let pool = Pool::builder(config.clone())
             .build()
             .unwrap_or_else(|error| panic!("{error}"));
         format!("{:?} {pool:?}", Connector::new(config).unwrap())
     };
-    for Key { name, example, .. } in Config::KEYS {
-        if SHOWN_ELSEWHERE.iter().any(|(known, _)| known == name) {
+    for key in Config::KEYS {
+        if SHOWN_ELSEWHERE.iter().any(|(known, _)| *known == key.name) {
             continue;
         }
-        let (base, line) = match *name {
-            "host" | "user" => {
-                let other = decided("")
-                    .replace("db.example.org", "")
-                    .replace("service", "");
-                let path = write("other.toml", "host = \"db.example.net\"\nuser = \"app\"\n");
-                let config = Config::from_toml(&path, "").unwrap();
-                assert_ne!(
-                    format!("{:?}", Connector::new(config).unwrap()),
-                    other,
-                    "{name}"
-                );
-                continue;
-            }
-            "password_file" => (String::new(), format!("{name} = \"{password}\"\n")),
-            "tls.mode" => (
-                format!("tls.root = \"{root}\"\n"),
-                format!("{name} = {example}\n"),
-            ),
-            "tls.root" => (String::new(), format!("{name} = \"{root}\"\n")),
-            "tls.crl" => (
-                format!("tls.root = \"{root}\"\n"),
-                format!("{name} = \"{lists}\"\n"),
-            ),
-            "tls.client_cert" | "tls.client_key" => (
-                String::new(),
-                format!("tls.client_cert = \"{certificate}\"\ntls.client_key = \"{key}\"\n"),
-            ),
-            _ => (String::new(), format!("{name} = {example}\n")),
-        };
+        let [without, with] = examples.of(key);
         assert_ne!(
-            decided(&base),
-            decided(&format!("{base}{line}")),
-            "{name} is not applied"
+            decided(&without),
+            decided(&with),
+            "{} is not applied",
+            key.name
         );
+    }
+}
+
+/// A configuration without a setting and one with it, for each, and the files that they name.
+pub(crate) struct Examples {
+    folder: TempDir,
+    pki: Pki,
+}
+
+impl Examples {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            pki: Pki::new(),
+        }
+    }
+
+    pub(crate) fn config(&self, text: &str) -> Config {
+        let path = self.write("app.toml", text);
+        Config::from_toml(&path, "").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) fn of(&self, key: &Key) -> [String; 2] {
+        let Key { name, example, .. } = key;
+        let base = "host = \"db.example.org\"\nuser = \"service\"\n";
+        let root = || self.write("root.pem", self.pki.root_pem());
+        let rooted = || format!("{base}tls.root = \"{}\"\n", root());
+        let (without, line) = match *name {
+            "host" | "user" => {
+                let [before, after] =
+                    [format!("{name} = \"x\"\n"), format!("{name} = {example}\n")];
+                let other = base.lines().find(|line| !line.starts_with(name)).unwrap();
+                return [before, after].map(|line| format!("{line}{other}\n"));
+            }
+            "password_file" => (
+                base.to_owned(),
+                format!("{name} = \"{}\"", self.secret("of-a-file")),
+            ),
+            "passfile" => (
+                base.to_owned(),
+                format!("{name} = \"{}\"", self.secret("*:*:*:*:of-a-file")),
+            ),
+            "tls.mode" => (rooted(), format!("{name} = {example}")),
+            "tls.root" => (base.to_owned(), format!("{name} = \"{}\"", root())),
+            "tls.crl" => {
+                let lists = self.pki.revocation().issue().pem();
+                (
+                    rooted(),
+                    format!("{name} = \"{}\"", self.write("lists.pem", &lists)),
+                )
+            }
+            "tls.client_cert" | "tls.client_key" => {
+                let client = self.pki.leaf().client_auth().common_name("service").issue();
+                let certificate = self.write("client.pem", client.chain_pem());
+                let key = self.secret(client.key_pem());
+                (
+                    base.to_owned(),
+                    format!("tls.client_cert = \"{certificate}\"\ntls.client_key = \"{key}\""),
+                )
+            }
+            _ => (base.to_owned(), format!("{name} = {example}")),
+        };
+        let with = format!("{without}{line}\n");
+        [without, with]
+    }
+
+    fn write(&self, name: &str, content: &str) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    fn secret(&self, content: &str) -> String {
+        let path = self.write("secret", content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
     }
 }
 
@@ -240,9 +271,4 @@ async fn a_limit_round_all_phases_ends_the_attempt() {
             crate::rig::chain(last)
         );
     }
-}
-
-fn make_private(path: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }

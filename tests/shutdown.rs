@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use sealpool::{Client, Error, Pool, Readiness};
+use sealpool_testkit::Recording;
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::rig::{Rig, SLACK, eventually, on_both};
@@ -8,6 +9,9 @@ use crate::rig::{Rig, SLACK, eventually, on_both};
 on_both! {
     on_own(|builder| builder) => fifty_waiters_and_ten_borrowers;
     on_shared() => what_is_in_use_at_the_limit_is_cut;
+    on_shared() => what_is_cut_is_cancelled_at_the_server;
+    on_own(|builder| builder) => a_server_that_answers_no_request_holds_up_no_shutdown;
+    on_shared() => the_last_words_are_terminate_and_close_notify;
     on_shared() => who_connects_is_a_waiter_too;
     on_shared() => a_pool_that_is_dropped;
     on_shared() => ready_fills_the_minimum;
@@ -94,6 +98,85 @@ async fn what_is_in_use_at_the_limit_is_cut(rig: Arc<Rig>) {
         BTreeMap::from([("pool_closed", 3)])
     );
     pool.shutdown(limit).await;
+}
+
+async fn running(rig: &Rig, seconds: u32) -> usize {
+    let query = format!(
+        "select count(*) from pg_stat_activity \
+         where state = 'active' and query like '%pg_sleep({seconds})%' and pid <> pg_backend_pid()"
+    );
+    let rows = rig.cluster.sql(&query).await.unwrap();
+    rows[0][0].as_ref().unwrap().parse().unwrap()
+}
+
+/// More than are cancelled at once; and one that its borrower has left, which is about to be mended.
+async fn what_is_cut_is_cancelled_at_the_server(rig: Arc<Rig>) {
+    let grace = MINUTE;
+    let config = rig.retrying().pool_mend_timeout(grace * 2);
+    let pool = rig.pool(config.pool_max_size(9).pool_cancel_grace(grace));
+    let mut clients = filled(&pool, 9).await;
+    let idle = clients.pop();
+    let left = clients.pop().unwrap();
+    let mut queries = JoinSet::new();
+    for client in clients {
+        queries.spawn(async move { client.batch_execute("select pg_sleep(305)").await });
+    }
+    let sleep = left.batch_execute("select pg_sleep(305)");
+    let asleep = eventually("all sleep", async || running(&rig, 305).await == 8);
+    tokio::select! {
+        biased;
+        _ = sleep => panic!("it ended"),
+        () = asleep => {}
+    }
+    drop(left);
+    pool.shutdown(Duration::from_millis(50)).await;
+    for query in queries.join_all().await {
+        assert!(query.unwrap_err().is_closed());
+    }
+    eventually("the server has stopped too", async || {
+        running(&rig, 305).await == 0
+    })
+    .await;
+    assert_eq!(rig.record.counts().closed["pool_closed"], 8);
+    drop(idle);
+}
+
+async fn a_server_that_answers_no_request_holds_up_no_shutdown(rig: Arc<Rig>) {
+    let pool = rig.pool(rig.retrying().connect_cancel_timeout(MINUTE));
+    let client = pool.acquire().await.unwrap();
+    let query = tokio::spawn(async move { client.batch_execute("select pg_sleep(306)").await });
+    eventually("it sleeps", async || running(&rig, 306).await == 1).await;
+    rig.cluster.set("pre_auth_delay", "59s").unwrap();
+    let limit = Duration::from_millis(50);
+    let started = Instant::now();
+    pool.shutdown(limit).await;
+    let taken = started.elapsed();
+    assert!(taken >= limit && taken < limit + SLACK, "{taken:?}");
+    assert!(query.await.unwrap().unwrap_err().is_closed());
+}
+
+/// The lengths of TLS 1.3's records: what is in it, one byte for its kind and 16 for the seal.
+async fn the_last_words_are_terminate_and_close_notify(rig: Arc<Rig>) {
+    const TERMINATE: usize = 5 + 17;
+    const ALERT: usize = 2 + 17;
+    let pool = rig.pool(rig.retrying().pool_max_size(4));
+    drop(filled(&pool, 4).await);
+    pool.shutdown(MINUTE).await;
+    let said = |connection: &Recording| {
+        let mut rest = &connection.bytes()[connection.cleartext_len()..];
+        let mut lengths = Vec::new();
+        while let [_, _, _, high, low, more @ ..] = rest {
+            let length = usize::from(*high) * 256 + usize::from(*low);
+            lengths.push(length);
+            rest = more.get(length..).unwrap_or_default();
+        }
+        lengths.ends_with(&[TERMINATE, ALERT])
+    };
+    eventually("all have said so", async || {
+        let connections = rig.tap.connections();
+        connections.len() == 4 && connections.iter().all(said)
+    })
+    .await;
 }
 
 async fn who_connects_is_a_waiter_too(rig: Arc<Rig>) {
