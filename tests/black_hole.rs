@@ -10,7 +10,7 @@ use std::{
 use sealpool::{Client, Pool};
 use tokio::time::Instant;
 
-use crate::rig::{Rig, SLACK, eventually, on_own};
+use crate::rig::{Rig, SLACK, eventually, on_own, rest};
 
 /// Makes tests that have a network of their own, in which they can lose packets.
 macro_rules! alone {
@@ -212,7 +212,7 @@ async fn end(rig: &Rig, pids: &[i32]) {
     rig.cluster.sql(&end).await.unwrap();
 }
 
-/// A connection that has rested for less is lent unchecked.
+/// So many idle connections that are due for a check.
 async fn rested(pool: &Pool, count: usize) -> Vec<i32> {
     let mut clients = Vec::new();
     let mut pids = Vec::new();
@@ -222,6 +222,6 @@ async fn rested(pool: &Pool, count: usize) -> Vec<i32> {
         clients.push(client);
     }
     drop(clients);
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    rest().await;
     pids
 }

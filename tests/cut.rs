@@ -7,7 +7,7 @@ use sealpool::{
 use sealpool_testkit::{Direction, Link, Proxy, Treatment};
 use tokio::time::Instant;
 
-use crate::rig::{Rig, SLACK, chain, eventually, on_both};
+use crate::rig::{Rig, SLACK, chain, eventually, on_both, rest};
 
 use Direction::{ToClient, ToServer};
 
@@ -223,8 +223,7 @@ async fn old_connections_in_a_black_hole_and_new_ones_that_pass(rig: Arc<Rig>, p
         clients.push(pool.acquire().await.unwrap());
     }
     drop(clients);
-    // A connection that has rested for less is lent unchecked.
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    rest().await;
     proxy.black_hole();
     let started = Instant::now();
     let client = pool.acquire().await.expect("new connections pass");

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs, process::Command, sync::Arc, time::Duration
 use sealpool::{Client, Error, HandshakeFailure, Pool, Stage};
 use tokio::time::Instant;
 
-use crate::rig::{Rig, SLACK, eventually, on_both};
+use crate::rig::{Rig, SLACK, eventually, on_both, rest};
 
 on_both! {
     on_own(|builder| builder) => thirty_frozen_connections_cost_an_acquire_no_more_than_two;
@@ -14,8 +14,7 @@ on_both! {
     on_own(|builder| builder.setting("pre_auth_delay", "30")) => a_server_that_stalls_before_tls;
 }
 
-/// How long a connection may be idle and is lent unchecked, and how long a check may take.
-const RESTED: Duration = Duration::from_secs(1);
+/// How long a check may take.
 const CHECK: Duration = Duration::from_millis(500);
 
 /// Processes that are stopped: they answer nothing, and the kernel keeps their TCP connections for them.
@@ -73,8 +72,7 @@ async fn rested(pool: &Pool, count: usize) -> Vec<u32> {
         clients.push(client);
     }
     drop(clients);
-    // That time passes is what is waited for.
-    tokio::time::sleep(RESTED + Duration::from_millis(50)).await;
+    rest().await;
     pids
 }
 

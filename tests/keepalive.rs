@@ -188,6 +188,7 @@ async fn asking_ends_with_the_pool(rig: Arc<Rig>) {
             .pool_keepalive_interval(shortest);
         let pool = rig.pool(config);
         drop(filled(&pool, 2).await);
+        // The end meets the asking at another place each time.
         tokio::time::sleep(Duration::from_millis(number)).await;
         pool.shutdown(Duration::from_secs(60)).await;
         assert_eq!(pool.status().idle, 0);

@@ -351,6 +351,7 @@ async fn all_sent(rig: &Rig) {
     let usage = "select pg_notification_queue_usage() = 0";
     while rig.cluster.sql(usage).await.unwrap() != [[Some("t".to_owned())]] {
         assert!(Instant::now() < deadline, "the server's queue is held back");
+        // The server tells of its queue only who asks.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

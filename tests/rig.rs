@@ -200,6 +200,12 @@ pub(crate) async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bo
     }
 }
 
+/// Lets idle connections rest until they are checked before they are lent: one second, and that it passes is what is waited
+/// for.
+pub(crate) async fn rest() {
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+}
+
 /// Makes a test for PostgreSQL 15 and one for 18 out of an `async fn`.
 macro_rules! on_both {
     ($($runner:ident($($with:expr)?) => $test:ident;)+) => {$(
