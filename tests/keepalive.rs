@@ -4,8 +4,8 @@ use sealpool::Client;
 use tokio::task::JoinSet;
 
 use crate::{
-    life::{closed, filled, pid, signal},
-    rig::{Rig, eventually, on_both},
+    life::{closed, pid, signal},
+    rig::{Rig, eventually, filled, on_both},
 };
 
 on_both! {

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 use sealpool::{Client, Pool};
 use tokio::task::JoinSet;
 
-use crate::rig::{Rig, eventually, on_both};
+use crate::rig::{Rig, eventually, filled, on_both};
 
 on_both! {
     on_shared() => the_minimum_is_kept_warm;
@@ -28,14 +28,6 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(crate) async fn pid(client: &Client) -> i32 {
     let row = client.query_one("select pg_backend_pid()", &[]).await;
     row.unwrap().get(0)
-}
-
-pub(crate) async fn filled(pool: &Pool, count: usize) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for _ in 0..count {
-        clients.push(pool.acquire().await.unwrap());
-    }
-    clients
 }
 
 pub(crate) fn closed(rig: &Rig, reason: &str) -> usize {

@@ -13,7 +13,7 @@ use sealpool::{Client, Config, Error, Event, Observer, Pool, Readiness};
 use sealpool_testkit::{ClusterBuilder, Scripted, Shutdown, Step};
 use tokio::task::JoinSet;
 
-use crate::rig::{Record, Rig, SLACK, chain, eventually, on_both};
+use crate::rig::{Record, Rig, SLACK, chain, eventually, filled, on_both};
 
 on_both! {
     on_own(|builder| builder) => only_calls_in_flight_fail_when_the_server_goes_away;
@@ -33,14 +33,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 async fn pid(client: &Client) -> i32 {
     let row = client.query_one("select pg_backend_pid()", &[]).await;
     row.unwrap().get(0)
-}
-
-async fn filled(pool: &Pool, count: usize) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for _ in 0..count {
-        clients.push(pool.acquire().await.unwrap());
-    }
-    clients
 }
 
 fn signal(name: &str, pid: i32) {

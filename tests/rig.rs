@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealpool::{AuthMethod, Config, Event, HandshakeFailure, Observer, Pool, ReloadOutcome};
+use sealpool::{
+    AuthMethod, Client, Config, Event, HandshakeFailure, Observer, Pool, ReloadOutcome,
+};
 use sealpool_testkit::{Cluster, ClusterBuilder, Installation, Proxy, Tap};
 
 /// A statement with this text must never be seen on the wire.
@@ -198,6 +200,15 @@ pub(crate) async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bo
         assert!(Instant::now() < deadline, "{what}: not in 15 s");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// So many clients, held.
+pub(crate) async fn filled(pool: &Pool, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        clients.push(pool.acquire().await.unwrap());
+    }
+    clients
 }
 
 /// Lets idle connections rest until they are checked before they are lent: one second, and that it passes is what is waited

@@ -16,7 +16,7 @@ use sealpool_testkit::{ClusterBuilder, Leaf, OffsetDateTime, Pki};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::rig::{Rig, eventually, on_both};
+use crate::rig::{Rig, eventually, filled, on_both};
 
 on_both! {
     on_own(|builder| builder) => an_authority_is_replaced_under_load;
@@ -451,13 +451,6 @@ async fn kubernetes_swaps_a_link(rig: Arc<Rig>) {
         Ok(Reload::Unchanged),
         "another link, the same content"
     );
-}
-
-async fn filled(pool: &Pool, count: usize) {
-    let mut clients = Vec::new();
-    for _ in 0..count {
-        clients.push(pool.acquire().await.unwrap());
-    }
 }
 
 async fn old_connections_are_retired_one_after_the_other(rig: Arc<Rig>) {

@@ -4,14 +4,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealpool::{Client, Pool};
+use sealpool::Pool;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::mpsc,
     task::{JoinHandle, JoinSet},
 };
 
-use crate::rig::{Rig, SLACK, on_both};
+use crate::rig::{Rig, SLACK, filled, on_both};
 
 on_both! {
     on_shared() => two_runtimes_at_once;
@@ -68,14 +68,6 @@ async fn two_runtimes_at_once(rig: Arc<Rig>) {
     apart(move || drop(runtime)).await;
     assert_eq!(pool.status().used, 0);
     crowd(pool).await;
-}
-
-async fn filled(pool: &Pool, count: usize) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for _ in 0..count {
-        clients.push(pool.acquire().await.unwrap());
-    }
-    clients
 }
 
 async fn a_runtime_takes_its_connections_along(rig: Arc<Rig>) {

@@ -1,10 +1,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use sealpool::{Client, Error, Pool, Readiness};
+use sealpool::{Error, Readiness};
 use sealpool_testkit::Recording;
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::rig::{Rig, SLACK, eventually, on_both};
+use crate::rig::{Rig, SLACK, eventually, filled, on_both};
 
 on_both! {
     on_own(|builder| builder) => fifty_waiters_and_ten_borrowers;
@@ -20,14 +20,6 @@ on_both! {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-async fn filled(pool: &Pool, count: usize) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for _ in 0..count {
-        clients.push(pool.acquire().await.unwrap());
-    }
-    clients
-}
 
 async fn fifty_waiters_and_ten_borrowers(rig: Arc<Rig>) {
     let pool = rig.pool(rig.retrying().pool_max_size(12));

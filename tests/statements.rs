@@ -6,8 +6,8 @@ use sealpool::{
 };
 
 use crate::{
-    life::{filled, pid},
-    rig::{Rig, on_both},
+    life::pid,
+    rig::{Rig, filled, on_both},
 };
 
 on_both! {
