@@ -122,12 +122,11 @@ fn names(report: &Reconfigured) -> Vec<&'static str> {
     report.changes.iter().map(|change| change.name).collect()
 }
 
-/// What shows in a pool of its policy and of what it keeps beside that, without deadpool's own.
+/// What shows in a pool of its policy and of what it keeps beside that.
 fn shown(pool: &Pool) -> String {
     let text = format!("{pool:?}");
-    let (ours, _) = text.split_once(", slots: ").unwrap();
     // A pool keeps the name that it was built with.
-    let (before, named) = ours.split_once(", name: \"").unwrap();
+    let (before, named) = text.split_once(", name: \"").unwrap();
     let ours = before.to_owned() + named.split_once("\", house: ").unwrap().1;
     // How often somebody was told of a swap.
     let mut parts = ours.split("version: Version(");

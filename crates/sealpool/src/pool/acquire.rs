@@ -1,25 +1,25 @@
 use std::{
-    cell::Cell,
     future::poll_fn,
     panic::Location,
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use deadpool::managed::{PoolError, Timeouts};
 use tokio::{
     runtime::Handle,
-    time::{sleep, timeout},
+    time::{Instant, sleep},
 };
 use tracing::Instrument;
 
 use super::{
     Client, Pool,
     gate::Verdict,
-    manager::{IDLE_ONLY, NoneThere, OPENED},
+    manager::{Manager, check, is_sound},
     opening::{Kept, Outcome},
     permits::Permit,
+    session::Session,
     trace::Trace,
     watch::Watch,
 };
@@ -27,9 +27,6 @@ use crate::{
     error::{AcquireTimeout, Error},
     hook::{Hook, HookError},
 };
-
-/// After which it is looked again whether there is room.
-const MOMENT: Duration = Duration::from_millis(5);
 
 impl Pool {
     /// Takes a connection out of the pool, waiting for one or opening one as needed; it goes back when the client is
@@ -68,31 +65,32 @@ impl Pool {
     #[must_use]
     #[track_caller]
     pub fn try_acquire(&self) -> Option<Client> {
-        const NO_WAITING: Timeouts = Timeouts {
-            wait: Some(Duration::ZERO),
-            create: None,
-            recycle: None,
-        };
         let place = Location::caller();
-        if self.connections.manager().suspension.is_on() {
+        let manager = Arc::clone(&self.manager);
+        if manager.suspension.is_on() {
             return None;
         }
-        let permit = self.connections.manager().permits.free().ok()??;
-        let pool = self.clone();
+        let permit = Permit::free(&manager.house).ok()??;
         let get = async move {
-            let got = pool.connections.timeout_get(&NO_WAITING).await.ok()?;
-            let mut client = got.lent(permit, place);
-            match pool.is_fit(&mut client).await {
-                Ok(true) => return Some(client),
-                Ok(false) | Err(_) => drop(client.discard()),
+            while let Some(mut session) = manager.house.shelf.take() {
+                if !is_sound(&mut session).await {
+                    continue;
+                }
+                let mut client = Client::lent(session, permit, place, Instant::now());
+                let fit = manager.house.before_acquire(client.session_mut()).await;
+                if matches!(fit, Ok(true)) {
+                    return Some(client);
+                }
+                drop(client.discard());
+                return None;
             }
             None
         };
-        let mut get = Box::pin(IDLE_ONLY.scope((), get));
+        let mut get = Box::pin(get);
         let mut cx = Context::from_waker(Waker::noop());
         match get.as_mut().poll(&mut cx) {
             Poll::Ready(Some(client)) => {
-                let watch = Watch::begin(self.connections.manager().connector().observer());
+                let watch = Watch::begin(self.manager.connector().observer());
                 watch.ended(Ok(client)).ok()
             }
             Poll::Ready(None) => None,
@@ -111,13 +109,24 @@ impl Pool {
         limit: Option<Duration>,
         place: &'static Location<'static>,
     ) -> Result<Client, Error> {
-        let manager = self.connections.manager();
+        let manager = &self.manager;
         let mut watch = Watch::begin(manager.connector().observer());
         let trace = Trace::new(&manager.name);
-        manager.upkeep.ensure(&self.connections);
+        manager.upkeep.ensure(manager);
+        let taken = match manager.take_idle() {
+            Taken::Fit(session, permit, now) => {
+                let client = Client::lent(session, permit, place, now);
+                return watch.ended_at(now, trace.ended(Ok(client)));
+            }
+            Taken::Doubtful(session, permit) => Some((Kept::new(session), permit)),
+            Taken::Nothing => None,
+        };
         let mut work = pin!(async {
-            let permit = manager.permits.acquire().await?;
-            self.get(permit, place, &trace).await
+            let (found, permit) = match taken {
+                Some((kept, permit)) => (Some(kept), permit),
+                None => (None, Permit::acquire(&manager.house).await?),
+            };
+            self.get(found, permit, place, &trace).await
         });
         // Most acquires end at once, and those need neither a timer nor a place among those who wait.
         let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
@@ -165,26 +174,18 @@ impl Pool {
 
     async fn get(
         &self,
+        mut found: Option<Kept>,
         mut permit: Permit,
         place: &'static Location<'static>,
         trace: &Trace<'_>,
     ) -> Result<Client, Error> {
         let mut refused = 0;
         loop {
-            let got;
-            (got, permit) = self.get_any(permit, trace).await?;
-            let mut client = got.lent(permit, place);
-            if self
-                .connections
-                .manager()
-                .house
-                .hooks
-                .before_acquire
-                .is_none()
-            {
-                return Ok(client);
-            }
-            let fit = self.is_fit(&mut client).await;
+            let session;
+            (session, permit) = self.get_any(found.take(), permit, trace).await?;
+            let house = &self.manager.house;
+            let mut client = Client::lent(session, permit, place, Instant::now());
+            let fit = house.before_acquire(client.session_mut()).await;
             if matches!(fit, Ok(true)) {
                 return Ok(client);
             }
@@ -193,45 +194,45 @@ impl Pool {
                 Err(error) if !error.is_lost() => return Err(error.into()),
                 Ok(_) | Err(_) => refused += 1,
             }
-            if refused > self.connections.manager().permits.limit() {
+            if refused > house.permits.limit() {
                 return Err(HookError::picky(Hook::BeforeAcquire, refused).into());
             }
         }
     }
 
-    /// What the hook says.
-    async fn is_fit(&self, client: &mut Client) -> Result<bool, HookError> {
-        let house = &self.connections.manager().house;
-        house.before_acquire(client.session_mut()).await
-    }
-
     /// An idle connection, or one that is opened when it is this caller's turn.
     async fn get_any(
         &self,
+        mut found: Option<Kept>,
         mut permit: Permit,
         trace: &Trace<'_>,
-    ) -> Result<(Client, Permit), Error> {
-        let manager = self.connections.manager();
+    ) -> Result<(Box<Session>, Permit), Error> {
+        let manager = &self.manager;
+        let house = &manager.house;
         loop {
             manager.suspension.over().await;
-            match self.connections.get().await {
-                Ok(client) => return Ok((client, permit)),
-                Err(PoolError::Backend(NoneThere)) => {}
-                Err(_) => return Err(Error::Closed),
+            let mut next = || found.take().and_then(Kept::take);
+            while let Some(mut session) = next().or_else(|| house.shelf.take()) {
+                if check(&mut session).await {
+                    return Ok((session, permit));
+                }
+            }
+            if manager.is_closing() {
+                return Err(Error::Closed);
             }
             let policy = manager.connector().policy();
             let turn = tokio::select! {
                 biased;
                 turn = manager.gate.turn(&policy) => turn?,
-                () = manager.permits.returned() => continue,
+                () = house.permits.returned() => continue,
             };
             // Opened for somebody who has gone away since.
-            if !manager.shelf.is_empty() {
+            if !house.shelf.is_empty() {
                 continue;
             }
-            if manager.is_overfull() {
+            if permit.is_surplus() {
                 drop(turn);
-                let _ = timeout(MOMENT, manager.permits.returned()).await;
+                permit = permit.exchange().await?;
                 continue;
             }
             let outcome = manager.open(turn, permit, trace.waits()).await?;
@@ -241,17 +242,40 @@ impl Pool {
             } = outcome;
             permit = same;
             match opened {
-                Ok(kept) => return Ok((self.enter(kept).await?, permit)),
+                Ok(kept) => found = Some(kept),
                 Err(error) if manager.pooling().retry && error.is_transient() => {}
                 Err(error) => return Err(Error::Connect(error)),
             }
         }
     }
+}
 
-    /// Takes what has been opened into the pool; if something came back meanwhile, that is lent and this laid down.
-    async fn enter(&self, kept: Kept) -> Result<Client, Error> {
-        let get = self.connections.get();
-        let entered = OPENED.scope(Cell::new(Some(kept)), get).await;
-        entered.map_err(|_| Error::Closed)
+/// What there is without waiting.
+enum Taken {
+    Nothing,
+    /// To be lent as it is, at the time when it was looked at.
+    Fit(Box<Session>, Permit, Instant),
+    /// To be checked first.
+    Doubtful(Box<Session>, Permit),
+}
+
+impl Manager {
+    /// What most acquires come to.
+    fn take_idle(&self) -> Taken {
+        if self.suspension.is_on() {
+            return Taken::Nothing;
+        }
+        let Ok(Some(permit)) = Permit::free(&self.house) else {
+            return Taken::Nothing;
+        };
+        let Some(session) = self.house.shelf.take() else {
+            return Taken::Nothing;
+        };
+        let now = Instant::now();
+        if session.is_fit(now) && self.house.hooks.before_acquire.is_none() {
+            Taken::Fit(session, permit, now)
+        } else {
+            Taken::Doubtful(session, permit)
+        }
     }
 }

@@ -5,8 +5,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use deadpool::managed::QueueMode;
-
 use super::{Pool, hooks::Hooks, manager::Manager};
 use crate::{
     config::{Config, ConfigError},
@@ -109,16 +107,8 @@ impl PoolBuilder {
     pub fn build(self) -> Result<Pool, Error> {
         let connector =
             Connector::with(self.config, self.credentials, self.resolver, self.observers)?;
-        let max_size = connector.policy().pooling.max_size;
-        let connections = deadpool::managed::Pool::builder(Manager::new(connector, self.hooks))
-            .max_size(max_size)
-            // The connection used last is the one most surely alive, and the others may age.
-            .queue_mode(QueueMode::Lifo)
-            .build()
-            .map_err(|error| {
-                ConfigError::new("invalid_value", error.to_string(), "report this as a bug of sealpool")
-            })?;
-        let pool = Pool { connections };
+        let manager = Arc::new(Manager::new(connector, self.hooks));
+        let pool = Pool { manager };
         pool.introduce()?;
         Ok(pool)
     }
@@ -126,7 +116,7 @@ impl PoolBuilder {
 
 impl Pool {
     fn introduce(&self) -> Result<(), ConfigError> {
-        let connector = self.connections.manager().connector();
+        let connector = self.manager.connector();
         if !connector.observer().are_there() {
             return Ok(());
         }

@@ -73,7 +73,7 @@ impl House {
             client,
             card: Arc::clone(card),
             // Until then the server has one more.
-            _permit: permit.or_else(|| self.permits.free().ok().flatten()),
+            _permit: permit.or_else(|| Permit::free(self).ok().flatten()),
         };
         let Ok(runtime) = Handle::try_current() else {
             return;

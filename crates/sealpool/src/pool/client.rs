@@ -4,10 +4,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use deadpool::managed::Object;
 use deadpool_postgres::ClientWrapper;
+use tokio::time::Instant;
 
-use super::{manager::Manager, mend, permits::Permit};
+use super::{mend, permits::Permit, session::Session};
 use crate::{
     connect::{CancelHandle, Loan, Mark, TlsSession},
     event::CloseReason,
@@ -30,12 +30,10 @@ use crate::{
 /// transaction.
 #[derive(Debug)]
 pub struct Client {
-    /// Taken when this is dropped, and not before.
-    session: Option<Object<Manager>>,
+    /// Taken when this is dropped, and not before. The permit is given back after the session, for whoever waits for one.
+    lent: Option<(Box<Session>, Permit)>,
     /// Made for the first cancel handle.
     loan: OnceLock<Arc<Loan>>,
-    /// Given back after the session, for whoever waits for one.
-    permit: Option<Permit>,
 }
 
 impl Client {
@@ -82,42 +80,40 @@ impl Client {
         Mark::new(self.session().condition())
     }
 
-    pub(super) fn lent(mut self, permit: Permit, place: &'static Location<'static>) -> Self {
-        if let Some(session) = &mut self.session {
-            session.lend(place);
+    pub(super) fn lent(
+        mut session: Box<Session>,
+        permit: Permit,
+        place: &'static Location<'static>,
+        now: Instant,
+    ) -> Self {
+        session.lend(place, now);
+        Self {
+            lent: Some((session, permit)),
+            loan: OnceLock::new(),
         }
-        self.permit = Some(permit);
-        self
     }
 
     /// Closes the connection, and keeps the right to have one.
     pub(super) fn discard(mut self) -> Permit {
-        if let Some(mut session) = self.session.take() {
-            // It may have outlived its loan too: why does not matter any more.
-            let _ = session.come_back();
-            mend::retire(None, session, CloseReason::CheckFailed);
-        }
-        self.permit.take().expect("a client that was lent")
+        let (mut session, permit) = self.lent.take().expect(LENT);
+        // It may have outlived its loan too: why does not matter any more.
+        let _ = session.come_back();
+        mend::retire(None, session, CloseReason::CheckFailed);
+        permit
     }
 
-    pub(super) fn session_mut(&mut self) -> &mut Object<Manager> {
-        self.session.as_mut().expect("a client that is not dropped")
+    pub(super) fn session_mut(&mut self) -> &mut Session {
+        let (session, _) = self.lent.as_mut().expect(LENT);
+        session
     }
 
-    fn session(&self) -> &Object<Manager> {
-        self.session.as_ref().expect("a client that is not dropped")
+    fn session(&self) -> &Session {
+        let (session, _) = self.lent.as_ref().expect(LENT);
+        session
     }
 }
 
-impl From<Object<Manager>> for Client {
-    fn from(session: Object<Manager>) -> Self {
-        Self {
-            session: Some(session),
-            loan: OnceLock::new(),
-            permit: None,
-        }
-    }
-}
+const LENT: &str = "a client that is not dropped";
 
 impl Deref for Client {
     type Target = ClientWrapper;
@@ -135,19 +131,19 @@ impl DerefMut for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let Some(mut session) = self.session.take() else {
+        let Some((mut session, permit)) = self.lent.take() else {
             return;
         };
         if let Some(loan) = self.loan.take() {
             loan.end();
             session.settle_before_reuse(loan);
         }
-        let surplus = self.permit.as_ref().is_some_and(Permit::is_surplus);
+        let surplus = permit.is_surplus();
         let outlived = session.come_back();
         if let Some(reason) = outlived.or_else(|| surplus.then_some(CloseReason::Resized)) {
-            mend::retire(self.permit.take(), session, reason);
+            mend::retire(Some(permit), session, reason);
         } else {
-            mend::give_back(self.permit.take(), session);
+            mend::give_back(permit, session);
         }
     }
 }

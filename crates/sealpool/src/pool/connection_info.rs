@@ -28,6 +28,6 @@ impl Pool {
     /// [`Listener`](crate::Listener), is not among them.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.connections.manager().house.ledger.connections()
+        self.manager.house.ledger.connections()
     }
 }

@@ -3,9 +3,9 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32},
 };
 
-use super::{hooks::Hooks, ledger::Ledger, permits::Permits};
+use super::{hooks::Hooks, ledger::Ledger, permits::Permits, shelf::Shelf};
 
-/// What all sessions of a pool go by.
+/// What all sessions of a pool go by, and where those are that nobody has.
 #[derive(Debug)]
 pub(super) struct House {
     pub(super) closing: AtomicBool,
@@ -15,11 +15,12 @@ pub(super) struct House {
     pub(super) redefinitions: Arc<AtomicU32>,
     pub(super) ledger: Ledger,
     pub(super) hooks: Hooks,
-    pub(super) permits: Arc<Permits>,
+    pub(super) permits: Permits,
+    pub(super) shelf: Shelf,
 }
 
 impl House {
-    pub(super) fn new(hooks: Hooks, permits: Arc<Permits>) -> Self {
+    pub(super) fn new(hooks: Hooks, permits: Permits) -> Self {
         Self {
             closing: AtomicBool::new(false),
             evictions: AtomicU32::new(0),
@@ -27,6 +28,7 @@ impl House {
             redefinitions: Arc::default(),
             hooks,
             permits,
+            shelf: Shelf::default(),
         }
     }
 }

@@ -3,7 +3,7 @@ use std::{
     panic::Location,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -32,7 +32,13 @@ pub(super) struct Card {
     request: CancelHandle,
     /// From the end of its opening to the beginning of its closing.
     pooled: AtomicBool,
-    loan: Mutex<Option<Lent>>,
+    /// While nobody has it, the three below are those of the last loan.
+    is_lent: AtomicBool,
+    /// In nanoseconds since it was opened.
+    lent_at: AtomicU64,
+    lent_to: Mutex<&'static Location<'static>>,
+    /// The last use that was told to last too long.
+    suspected: AtomicU32,
     hold: Mutex<Hold>,
 }
 
@@ -42,13 +48,6 @@ pub(super) struct Place {
     pub(super) host: Arc<str>,
     pub(super) port: u16,
     pub(super) address: SocketAddr,
-}
-
-#[derive(Debug)]
-struct Lent {
-    place: &'static Location<'static>,
-    since: Instant,
-    suspected: bool,
 }
 
 #[derive(Debug)]
@@ -87,7 +86,10 @@ impl Ledger {
             condition,
             request,
             pooled: AtomicBool::new(false),
-            loan: Mutex::default(),
+            is_lent: AtomicBool::new(false),
+            lent_at: AtomicU64::new(0),
+            lent_to: Mutex::new(Location::caller()),
+            suspected: AtomicU32::new(0),
             hold: Mutex::new(Hold {
                 owner: Some(owner),
                 driver: Some(driver),
@@ -129,24 +131,26 @@ impl Ledger {
 }
 
 impl Card {
-    pub(super) fn lend(&self, place: &'static Location<'static>, since: Instant) {
-        // Whoever lends it has it alone.
+    /// Takes note of a loan, which only whoever has it alone may do; `place` is told when it is another than last time.
+    pub(super) fn lend(&self, place: Option<&'static Location<'static>>, since: Instant) {
+        // First, so that whoever reads the rest meanwhile sees that it is of two loans.
         let uses = self.uses().saturating_add(1);
-        self.uses.store(uses, Ordering::Relaxed);
-        *lock(&self.loan) = Some(Lent {
-            place,
-            since,
-            suspected: false,
-        });
+        self.uses.store(uses, Ordering::Release);
+        if let Some(place) = place {
+            *lock(&self.lent_to) = place;
+        }
+        let lent_at = since.saturating_duration_since(self.opened).as_nanos();
+        let lent_at = u64::try_from(lent_at).unwrap_or(u64::MAX);
+        self.lent_at.store(lent_at, Ordering::Release);
+        self.is_lent.store(true, Ordering::Release);
     }
 
-    /// Since when it was lent.
-    pub(super) fn give_back(&self) -> Option<Instant> {
-        lock(&self.loan).take().map(|lent| lent.since)
+    pub(super) fn give_back(&self) {
+        self.is_lent.store(false, Ordering::Release);
     }
 
     pub(super) fn is_lent(&self) -> bool {
-        lock(&self.loan).is_some()
+        self.is_lent.load(Ordering::Acquire)
     }
 
     pub(super) fn is_pooled(&self) -> bool {
@@ -162,11 +166,11 @@ impl Card {
     }
 
     pub(super) fn is_suspected(&self) -> bool {
-        lock(&self.loan).as_ref().is_some_and(|lent| lent.suspected)
+        self.is_lent() && self.suspected.load(Ordering::Relaxed) == self.uses()
     }
 
     pub(super) fn uses(&self) -> u32 {
-        self.uses.load(Ordering::Relaxed)
+        self.uses.load(Ordering::Acquire)
     }
 
     fn info(&self) -> ConnectionInfo {
@@ -187,11 +191,23 @@ impl Card {
     }
 
     fn holder(&self) -> Option<Holder> {
-        let Lent { place, since, .. } = *lock(&self.loan).as_ref()?;
-        Some(Holder {
-            place,
-            held: since.elapsed(),
-        })
+        self.loan().map(|(_, holder)| holder)
+    }
+
+    /// The number of its present loan, and who has it.
+    fn loan(&self) -> Option<(u32, Holder)> {
+        loop {
+            let uses = self.uses();
+            if !self.is_lent() {
+                return None;
+            }
+            let lent_at = Duration::from_nanos(self.lent_at.load(Ordering::Acquire));
+            let place = *lock(&self.lent_to);
+            if self.uses() == uses {
+                let held = self.opened.elapsed().saturating_sub(lent_at);
+                return Some((uses, Holder { place, held }));
+            }
+        }
     }
 
     pub(super) fn server(&self) -> Server<'_> {
@@ -209,17 +225,11 @@ impl Card {
 
     /// Whoever has held it for so long, once.
     pub(super) fn suspect(&self, threshold: Duration) -> Option<Holder> {
-        let mut loan = lock(&self.loan);
-        let lent = loan.as_mut()?;
-        let held = lent.since.elapsed();
-        if held < threshold || lent.suspected {
+        let (uses, holder) = self.loan()?;
+        if holder.held < threshold || self.suspected.swap(uses, Ordering::Relaxed) == uses {
             return None;
         }
-        lent.suspected = true;
-        Some(Holder {
-            place: lent.place,
-            held,
-        })
+        Some(holder)
     }
 
     /// Whether the connection is the pool's and still works, as far as this side knows.

@@ -70,7 +70,7 @@ impl Pool {
         channels: impl IntoIterator<Item = C>,
     ) -> Result<Listener, Error> {
         let channels = channels.into_iter().map(|channel| named(channel.into()));
-        let manager = self.connections.manager();
+        let manager = &self.manager;
         let (wanted, desired) = watch::channel(Wanted {
             channels: channels.collect::<Result<_, _>>()?,
             version: 0,
@@ -86,7 +86,7 @@ impl Pool {
             return Err(Error::Closed);
         }
         // Files are looked at also for a pool that does nothing else.
-        manager.upkeep.ensure(&self.connections);
+        manager.upkeep.ensure(manager);
         let task = Task {
             connector: manager.connector().clone(),
             gate: Arc::clone(&manager.gate),

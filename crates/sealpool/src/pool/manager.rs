@@ -1,12 +1,8 @@
-use std::{
-    cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
 };
 
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use tokio::sync::Mutex;
 use tracing::Span;
 
@@ -16,33 +12,23 @@ use super::{
     house::House,
     listening::Listeners,
     mend,
-    opening::{Kept, Outcome},
-    permits::Permits,
+    opening::Outcome,
+    permits::{Permit, Permits},
     session::{CHECK, Session},
-    shelf::Shelf,
     suspension::Suspension,
     upkeep::Upkeep,
     waiters::Waiters,
 };
 use crate::{connect::Connector, error::Error, event::CloseReason, policy::Pooling};
 
-tokio::task_local! {
-    /// Set while somebody asks for a connection that is there already, and waits for nothing.
-    pub(super) static IDLE_ONLY: ();
-    /// What has been opened for whoever asks.
-    pub(super) static OPENED: Cell<Option<Kept>>;
-}
-
-/// deadpool's contract: opens sessions and checks them before they are lent again.
+/// What all clones of a pool share.
 #[derive(Debug)]
 pub(super) struct Manager {
     connector: Connector,
     pub(super) name: String,
     pub(super) house: Arc<House>,
-    pub(super) permits: Arc<Permits>,
     pub(super) gate: Arc<Gate>,
     pub(super) listeners: Arc<Listeners>,
-    pub(super) shelf: Arc<Shelf>,
     pub(super) suspension: Suspension,
     pub(super) upkeep: Upkeep,
     pub(super) waiters: Waiters,
@@ -50,23 +36,17 @@ pub(super) struct Manager {
     opened: AtomicU32,
 }
 
-/// There is no session that waits for a borrower.
-#[derive(Debug)]
-pub(super) struct NoneThere;
-
 impl Manager {
     pub(super) fn new(connector: Connector, hooks: Hooks) -> Self {
         let policy = connector.policy();
         let pooling = policy.pooling;
-        let permits = Arc::new(Permits::new(pooling.max_size, pooling.max_waiting));
+        let permits = Permits::new(pooling.max_size, pooling.max_waiting);
         Self {
             name: policy.name(),
             connector,
-            house: Arc::new(House::new(hooks, Arc::clone(&permits))),
-            permits,
+            house: Arc::new(House::new(hooks, permits)),
             gate: Arc::default(),
             listeners: Arc::default(),
-            shelf: Arc::default(),
             suspension: Suspension::default(),
             upkeep: Upkeep::default(),
             waiters: Waiters::default(),
@@ -79,9 +59,9 @@ impl Manager {
         self.house.closing.store(true, Ordering::Relaxed);
         self.upkeep.end();
         self.listeners.end();
-        self.permits.close();
+        self.house.permits.close();
         self.gate.close();
-        self.shelf.close();
+        self.house.shelf.close();
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -100,11 +80,12 @@ impl Manager {
     /// Opens a connection and lays it down for whoever comes next; whether there was room for it.
     pub(super) async fn warm(&self) -> Result<bool, Error> {
         let _alone = self.warming.lock().await;
-        let Ok(Some(permit)) = self.permits.free() else {
+        let Ok(Some(permit)) = Permit::free(&self.house) else {
             return Ok(false);
         };
+        let permits = &self.house.permits;
         // Whoever has a permit has a connection or may open one.
-        if self.house.ledger.idle() + self.permits.in_use() > self.permits.limit() {
+        if self.house.ledger.idle() + permits.in_use() > permits.limit() {
             return Ok(false);
         }
         let turn = self.gate.turn(&self.connector.policy()).await?;
@@ -113,16 +94,6 @@ impl Manager {
         drop(opened?);
         drop(permit);
         Ok(true)
-    }
-
-    /// Whether those that are open or being opened are too many, the one included whose turn it is. Whoever has a permit may
-    /// open one, but another may have two in hand for a moment: the one that it opened, and one that came back meanwhile.
-    pub(super) fn is_overfull(&self) -> bool {
-        let cards = self.house.ledger.cards();
-        let pooled = cards.iter().filter(|card| card.is_pooled()).count();
-        let opening = self.gate.opening();
-        let opening = opening.saturating_sub(self.listeners.opening());
-        pooled + opening > self.permits.limit()
     }
 
     pub(super) fn next_turn(&self) -> f64 {
@@ -142,57 +113,43 @@ impl Drop for Manager {
     }
 }
 
-impl managed::Manager for Manager {
-    type Type = Session;
-    type Error = NoneThere;
-
-    /// Opens none: that takes a permit, which whoever asks has.
-    async fn create(&self) -> Result<Session, NoneThere> {
-        let opened = OPENED.try_with(Cell::take).ok().flatten();
-        if let Some(session) = opened.and_then(Kept::take) {
-            return Ok(session);
-        }
-        while let Some(mut session) = self.shelf.take() {
-            if check(&mut session).await.is_ok() {
-                return Ok(session);
-            }
-        }
-        Err(NoneThere)
+/// Whether a session may be lent; if not, it has the reason.
+pub(super) async fn check(session: &mut Session) -> bool {
+    if !is_sound(session).await {
+        return false;
     }
+    let answers = session.answers().await;
+    if !answers {
+        session.is_to_be_closed_for(CloseReason::CheckFailed);
+    }
+    answers
+}
 
-    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<NoneThere> {
-        // This one came back meanwhile: nobody need wait for its check to have what was opened.
-        drop(OPENED.try_with(Cell::take));
-        check(session).await.map_err(RecycleError::message)
+/// The same, without asking the server whether it answers.
+pub(super) async fn is_sound(session: &mut Session) -> bool {
+    match find_fault(session).await {
+        None => true,
+        Some(reason) => {
+            session.is_to_be_closed_for(reason);
+            false
+        }
     }
 }
 
-/// Whether a session may be lent.
-pub(super) async fn check(session: &mut Session) -> Result<(), &'static str> {
+async fn find_fault(session: &mut Session) -> Option<CloseReason> {
     if session.is_closed() {
-        return Err("the connection has ended");
+        return Some(CloseReason::Broken);
     }
     if let Some(reason) = session.rotation() {
-        session.is_to_be_closed_for(reason);
-        return Err("what it was made with has been replaced");
+        return Some(reason);
     }
     if !session.settled().await {
-        session.is_to_be_closed_for(CloseReason::Dirty);
-        return Err("a cancel request may still hit it");
+        return Some(CloseReason::Dirty);
     }
     if let Err(reason) = mend::check(session).await {
-        session.is_to_be_closed_for(reason);
-        return Err("something was left in it");
+        return Some(reason);
     }
-    if let Err(reason) = session.has_its_role(CHECK).await {
-        session.is_to_be_closed_for(reason);
-        return Err("its server has another role");
-    }
-    if IDLE_ONLY.try_with(|()| ()).is_err() && !session.answers().await {
-        session.is_to_be_closed_for(CloseReason::CheckFailed);
-        return Err("it does not answer");
-    }
-    Ok(())
+    session.has_its_role(CHECK).await.err()
 }
 
 #[cfg(test)]

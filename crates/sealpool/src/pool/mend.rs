@@ -1,13 +1,12 @@
 use std::{sync::Arc, thread, time::Duration};
 
-use deadpool::managed::{Object, WeakPool};
 use tokio::{
     runtime::Handle,
     time::{sleep, timeout},
 };
 use tokio_postgres::{Error, SimpleQueryMessage};
 
-use super::{manager::Manager, permits::Permit, session::Session};
+use super::{house::House, permits::Permit, session::Session};
 use crate::{
     connect::{Condition, Loan, Turn},
     event::CloseReason,
@@ -26,11 +25,10 @@ const RESET: &str = "CLOSE ALL; \
                      DISCARD SEQUENCES; \
                      SELECT name AS prepared FROM pg_catalog.pg_prepared_statements WHERE from_sql";
 
-/// Gives a session back to its pool: at once if it is clean, otherwise once it has been mended.
-pub(super) fn give_back(permit: Option<Permit>, session: Object<Manager>) {
-    // The next acquire finds out that a connection has ended.
+/// Lays a session down for the next borrower: at once if it is clean, otherwise once it has been mended.
+pub(super) fn give_back(permit: Permit, session: Box<Session>) {
     if session.is_closed() {
-        return;
+        return session.close_in_place(CloseReason::Broken, Some(permit));
     }
     let panicking = thread::panicking();
     // First of all whether it is at rest: what is read after that is complete.
@@ -38,11 +36,11 @@ pub(super) fn give_back(permit: Option<Permit>, session: Object<Manager>) {
     let asks = session.house().hooks.after_release.is_some();
     let seems_clean = !panicking && seems_clean(&session);
     if is_complete && seems_clean && !asks {
-        return;
+        return permit.house().shelf.put(session);
     }
     let doubtful = Doubtful {
         session: Some(session),
-        permit,
+        permit: Some(permit),
         reason: CloseReason::Dirty,
     };
     let Ok(runtime) = Handle::try_current() else {
@@ -51,8 +49,8 @@ pub(super) fn give_back(permit: Option<Permit>, session: Object<Manager>) {
     if panicking {
         runtime.spawn(discard(doubtful));
     } else if seems_clean && !asks {
-        if let Some(watch) = doubtful.session.as_ref().and_then(Watch::begin) {
-            runtime.spawn(watch.run());
+        if let Some(session) = &doubtful.session {
+            runtime.spawn(Watch::begin(session).run());
         }
         doubtful.release();
     } else {
@@ -61,7 +59,7 @@ pub(super) fn give_back(permit: Option<Permit>, session: Object<Manager>) {
 }
 
 /// Closes a session that has had its day, but not before a query that is still under way has been cancelled.
-pub(super) fn retire(permit: Option<Permit>, session: Object<Manager>, reason: CloseReason) {
+pub(super) fn retire(permit: Option<Permit>, session: Box<Session>, reason: CloseReason) {
     let is_busy = session.condition().is_busy();
     let doubtful = Doubtful {
         session: Some(session),
@@ -102,7 +100,7 @@ fn needs_reset(session: &Session) -> bool {
 ///
 /// Its place in the pool stays taken until then.
 struct Doubtful {
-    session: Option<Object<Manager>>,
+    session: Option<Box<Session>>,
     permit: Option<Permit>,
     /// Why it is closed, if that is what it comes to.
     reason: CloseReason,
@@ -110,7 +108,9 @@ struct Doubtful {
 
 impl Doubtful {
     fn release(mut self) {
-        self.session = None;
+        if let Some(session) = self.session.take() {
+            session.lay_down();
+        }
     }
 
     fn close(mut self, reason: CloseReason) {
@@ -121,7 +121,7 @@ impl Doubtful {
 impl Drop for Doubtful {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            Object::take(session).close_in_place(self.reason, self.permit.take());
+            session.close_in_place(self.reason, self.permit.take());
         }
     }
 }
@@ -130,27 +130,25 @@ impl Drop for Doubtful {
 /// more than the closing of a statement, and the next borrower makes sure of it; but if there is none, a query must not
 /// go on.
 struct Watch {
-    connections: WeakPool<Manager>,
+    house: Arc<House>,
     condition: Arc<Condition>,
     turn: Turn,
     care: Care,
 }
 
 impl Watch {
-    /// `None` when the pool has gone, and with it the next borrower.
-    fn begin(session: &Object<Manager>) -> Option<Self> {
-        let connections = Object::pool(session)?.weak();
-        Some(Self {
-            connections,
+    fn begin(session: &Session) -> Self {
+        Self {
+            house: Arc::clone(session.house()),
             condition: Arc::clone(session.condition()),
             turn: session.condition().wait_unchecked(),
             care: session.care(),
-        })
+        }
     }
 
     async fn run(self) {
         let Self {
-            connections,
+            house,
             condition,
             turn,
             care,
@@ -164,28 +162,26 @@ impl Watch {
                 Err(_) => {}
             }
         }
-        let (connections, mut permit) = loop {
+        let permit = loop {
             if !condition.is_in(turn) {
                 return;
             }
-            let Some(connections) = connections.upgrade() else {
+            // The end of the pool has closed it.
+            let Ok(free) = Permit::free(&house) else {
                 return;
             };
-            match connections.manager().permits.free() {
-                Ok(None) => drop(connections),
-                Ok(permit) => break (connections, permit),
-                Err(_) => break (connections, None),
+            if free.is_some() {
+                break free;
             }
             // Whoever has the last one may take this very session.
             sleep(care.cancel_grace).await;
         };
-        let retained = connections.retain(|session, _| {
-            !(Arc::ptr_eq(session.condition(), &condition) && condition.is_in(turn))
-        });
-        drop(connections);
-        for session in retained.removed {
+        let same = |session: &Session| {
+            Arc::ptr_eq(session.condition(), &condition) && condition.is_in(turn)
+        };
+        if let Some(session) = house.shelf.take_first(same) {
             let _ = timeout(care.mend_timeout, stop(&session)).await;
-            session.close_in_place(CloseReason::Dirty, permit.take());
+            session.close_in_place(CloseReason::Dirty, permit);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The pool: deadpool inside, one deadline around.
+//! The pool: what is idle, who may have it, and one deadline around.
 
 mod acquire;
 mod builder;
@@ -46,6 +46,8 @@ pub use server_tls::ServerTls;
 pub use status::{PoolState, Status};
 pub use weak::WeakPool;
 
+use std::sync::Arc;
+
 use crate::{
     config::Config,
     connect::CertificateInUse,
@@ -59,7 +61,7 @@ use manager::Manager;
 /// It is cheap to clone; all clones are the same pool.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    connections: deadpool::managed::Pool<Manager, Client>,
+    manager: Arc<Manager>,
 }
 
 impl Pool {
@@ -81,24 +83,20 @@ impl Pool {
     /// Goes the whole way to a query beside the pool, stage by stage, and says what it finds; see
     /// [`Connector::diagnose`](crate::Connector::diagnose).
     pub async fn diagnose(&self, plaintext: PlaintextProbe) -> Diagnosis {
-        self.connections
-            .manager()
-            .connector()
-            .diagnose(plaintext)
-            .await
+        self.manager.connector().diagnose(plaintext).await
     }
 
     /// Who holds a client, where it was acquired and for how long it has been held.
     #[must_use]
     pub fn holders(&self) -> Vec<Holder> {
-        self.connections.manager().house.ledger.holders()
+        self.manager.house.ledger.holders()
     }
 
     /// The certificates on which the connections depend: those of our own files, and those that each server presented
     /// with the connection opened last.
     #[must_use]
     pub fn certificates(&self) -> Vec<CertificateInUse> {
-        self.connections.manager().connector().certificates()
+        self.manager.connector().certificates()
     }
 
     /// Looks at the files of certificates, keys, lists and the password now, and not only with the next
@@ -112,6 +110,6 @@ impl Pool {
     ///
     /// Why what is new was not taken; what was in force stays.
     pub async fn reload(&self) -> Result<Reload, ReloadError> {
-        self.connections.manager().connector().reload().await
+        self.manager.connector().reload().await
     }
 }

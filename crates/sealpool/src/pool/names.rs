@@ -1,15 +1,17 @@
+use std::sync::Weak;
+
 use tokio::{sync::watch, time::sleep};
 
-use super::upkeep::WeakConnections;
+use super::manager::Manager;
 
 /// Looks the hosts' names up from time to time, as long as connections are open to them: no other connect may do so.
-pub(super) async fn follow(connections: &WeakConnections, mut swaps: watch::Receiver<()>) {
+pub(super) async fn follow(pool: &Weak<Manager>, mut swaps: watch::Receiver<()>) {
     loop {
-        let Some(pool) = connections.upgrade() else {
+        let Some(manager) = pool.upgrade() else {
             return;
         };
-        let connector = pool.manager().connector().clone();
-        drop(pool);
+        let connector = manager.connector().clone();
+        drop(manager);
         tokio::select! {
             () = sleep(connector.policy().network.resolve_interval) => {}
             _ = swaps.changed() => continue,

@@ -9,7 +9,6 @@ use super::{
     manager::Manager,
     permits::Permit,
     session::Session,
-    shelf::Shelf,
 };
 use crate::{
     connect::{Connector, Failures},
@@ -29,12 +28,17 @@ pub(super) struct Outcome {
 
 /// A session that has no place yet: when dropped, it is laid down for whoever comes next.
 pub(super) struct Kept {
-    session: Option<Session>,
-    shelf: Arc<Shelf>,
+    session: Option<Box<Session>>,
 }
 
 impl Kept {
-    pub(super) fn take(mut self) -> Option<Session> {
+    pub(super) const fn new(session: Box<Session>) -> Self {
+        Self {
+            session: Some(session),
+        }
+    }
+
+    pub(super) fn take(mut self) -> Option<Box<Session>> {
         self.session.take()
     }
 }
@@ -42,7 +46,7 @@ impl Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            self.shelf.put(session);
+            session.lay_down();
         }
     }
 }
@@ -64,7 +68,6 @@ impl Manager {
             connector: self.connector().clone(),
             house: Arc::clone(&self.house),
             gate: Arc::clone(&self.gate),
-            shelf: Arc::clone(&self.shelf),
             rotated_at: self.next_turn(),
             span: spans::connect(&self.connector().policy(), asks),
         };
@@ -84,7 +87,6 @@ struct Opening {
     connector: Connector,
     house: Arc<House>,
     gate: Arc<Gate>,
-    shelf: Arc<Shelf>,
     rotated_at: f64,
     span: Span,
 }
@@ -99,10 +101,7 @@ impl Opening {
         };
         let opened = match opened {
             Ok(session) => {
-                let kept = Kept {
-                    session: Some(session),
-                    shelf: self.shelf,
-                };
+                let kept = Kept::new(session);
                 if asked.is_closed() {
                     // Before the turn ends, so that nobody opens another one instead.
                     drop(kept);
@@ -121,12 +120,13 @@ impl Opening {
         drop(asked.send(Outcome { opened, permit }));
     }
 
-    async fn open(&self, policy: &Policy) -> Result<Session, ConnectError> {
+    async fn open(&self, policy: &Policy) -> Result<Box<Session>, ConnectError> {
         let refused = self.house.before_connect(policy).await;
         refused.map_err(|error| self.not_set_up(error, policy, None))?;
         let opened = self.connector.open().await?;
         let (connector, house) = (self.connector.clone(), Arc::clone(&self.house));
-        let mut session = Session::new(opened, connector, house, self.rotated_at);
+        let session = Session::new(opened, connector, house, self.rotated_at);
+        let mut session = Box::new(session);
         if let Err(error) = self.house.after_connect(&mut session).await {
             let error = self.not_set_up(error, policy, Some(&session));
             session.close(CloseReason::CheckFailed);

@@ -5,11 +5,10 @@ use std::sync::{
 
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
+use super::house::House;
 use crate::error::Error;
 
 /// The right to hold a connection or to open one: as many as the pool is large, given in the order of asking.
-///
-/// deadpool's own are as many as the pool has ever been large, since it takes none back from a pool that is not full.
 #[derive(Debug)]
 pub(super) struct Permits {
     semaphore: Semaphore,
@@ -46,26 +45,10 @@ impl Permits {
         all.saturating_sub(self.semaphore.available_permits())
     }
 
-    /// A permit, if one is free and nobody waits.
-    pub(super) fn free(self: &Arc<Self>) -> Result<Option<Permit>, Error> {
-        match self.semaphore.try_acquire() {
-            Ok(permit) => {
-                permit.forget();
-                Ok(Some(Permit(Arc::clone(self))))
-            }
-            Err(TryAcquireError::NoPermits) => Ok(None),
-            Err(TryAcquireError::Closed) => Err(Error::Closed),
-        }
-    }
-
-    pub(super) async fn acquire(self: &Arc<Self>) -> Result<Permit, Error> {
-        if let Some(permit) = self.free()? {
-            return Ok(permit);
-        }
-        let _queued = self.queue()?;
+    async fn next(&self) -> Result<(), Error> {
         let permit = self.semaphore.acquire().await;
         permit.map_err(|_| Error::Closed)?.forget();
-        Ok(Permit(Arc::clone(self)))
+        Ok(())
     }
 
     fn queue(&self) -> Result<Counted<'_>, Error> {
@@ -89,11 +72,9 @@ impl Permits {
         self.returned.notified().await;
     }
 
-    /// Changes how many there are; those in use beyond the new limit end when they are given back. What is to be done
-    /// first is done by one at a time.
-    pub(super) fn resize(&self, new: usize, first: impl FnOnce()) {
+    /// Changes how many there are; those in use beyond the new limit end when they are given back.
+    pub(super) fn resize(&self, new: usize) {
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        first();
         if new < *limit {
             let fewer = *limit - new;
             let taken = self.semaphore.forget_permits(fewer);
@@ -123,22 +104,56 @@ impl Permits {
 
 /// Gives itself back when dropped.
 #[derive(Debug)]
-pub(super) struct Permit(Arc<Permits>);
+pub(super) struct Permit(Arc<House>);
 
 impl Permit {
+    /// One that is free, if nobody waits.
+    pub(super) fn free(house: &Arc<House>) -> Result<Option<Self>, Error> {
+        match house.permits.semaphore.try_acquire() {
+            Ok(permit) => {
+                permit.forget();
+                Ok(Some(Self(Arc::clone(house))))
+            }
+            Err(TryAcquireError::NoPermits) => Ok(None),
+            Err(TryAcquireError::Closed) => Err(Error::Closed),
+        }
+    }
+
+    pub(super) async fn acquire(house: &Arc<House>) -> Result<Self, Error> {
+        if let Some(permit) = Self::free(house)? {
+            return Ok(permit);
+        }
+        let _queued = house.permits.queue()?;
+        house.permits.next().await?;
+        Ok(Self(Arc::clone(house)))
+    }
+
+    /// Gives it back, and waits for another, whoever else may wait.
+    pub(super) async fn exchange(self) -> Result<Self, Error> {
+        let house = Arc::clone(&self.0);
+        drop(self);
+        house.permits.next().await?;
+        Ok(Self(house))
+    }
+
+    pub(super) fn house(&self) -> &House {
+        &self.0
+    }
+
     /// Whether its connection is one too many.
     pub(super) fn is_surplus(&self) -> bool {
-        self.0.surplus.load(Ordering::Relaxed) > 0
+        self.0.permits.surplus.load(Ordering::Relaxed) > 0
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if !self.0.take_surplus() {
-            self.0.semaphore.add_permits(1);
+        let permits = &self.0.permits;
+        if !permits.take_surplus() {
+            permits.semaphore.add_permits(1);
         }
-        if self.0.watching.load(Ordering::Relaxed) > 0 {
-            self.0.returned.notify_waiters();
+        if permits.watching.load(Ordering::Relaxed) > 0 {
+            permits.returned.notify_waiters();
         }
     }
 }
@@ -164,31 +179,52 @@ impl Drop for Counted<'_> {
 mod tests {
     use super::*;
 
-    fn free(permits: &Arc<Permits>) -> Vec<Permit> {
-        std::iter::from_fn(|| permits.free().unwrap()).collect()
+    fn house(limit: usize) -> Arc<House> {
+        let permits = Permits::new(limit, None);
+        Arc::new(House::new(Default::default(), permits))
+    }
+
+    fn free(house: &Arc<House>) -> Vec<Permit> {
+        std::iter::from_fn(|| Permit::free(house).unwrap()).collect()
     }
 
     #[test]
     fn what_was_lent_when_the_pool_shrank_ends_when_it_comes_back() {
-        let permits = Arc::new(Permits::new(10, None));
-        let mut lent = free(&permits);
+        let house = house(10);
+        let mut lent = free(&house);
         assert_eq!(lent.len(), 10);
         lent.truncate(5);
-        permits.resize(2, || ());
-        assert!(free(&permits).is_empty());
+        house.permits.resize(2);
+        assert!(free(&house).is_empty());
         drop(lent);
-        assert_eq!(free(&permits).len(), 2);
-        permits.resize(10, || ());
-        assert_eq!(free(&permits).len(), 10, "and not 18, as in deadpool");
+        assert_eq!(free(&house).len(), 2);
+        house.permits.resize(10);
+        assert_eq!(free(&house).len(), 10, "and not 18, as in deadpool");
     }
 
     #[test]
     fn growing_again_spares_what_was_to_end() {
-        let permits = Arc::new(Permits::new(4, None));
-        let lent = free(&permits);
-        permits.resize(1, || ());
-        permits.resize(3, || ());
+        let house = house(4);
+        let lent = free(&house);
+        house.permits.resize(1);
+        house.permits.resize(3);
         drop(lent);
-        assert_eq!(free(&permits).len(), 3);
+        assert_eq!(free(&house).len(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_exchanged_in_a_pool_that_shrank_is_one_fewer() {
+        let house = house(4);
+        let mut lent = free(&house);
+        house.permits.resize(3);
+        let waits = tokio::spawn(lent.pop().unwrap().exchange());
+        while lent.first().unwrap().is_surplus() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!waits.is_finished());
+        lent.pop();
+        drop(waits.await.unwrap().unwrap());
+        drop(lent);
+        assert_eq!(free(&house).len(), 3);
     }
 }

@@ -37,8 +37,8 @@ impl Pool {
     /// The first connect that fails, for whatever reason; nothing is tried again. [`Error::Timeout`] after
     /// `pool.acquire_timeout`, [`Error::Closed`].
     pub async fn ready(&self) -> Result<(), Error> {
-        let manager = self.connections.manager();
-        manager.upkeep.ensure(&self.connections);
+        let manager = &self.manager;
+        manager.upkeep.ensure(manager);
         let limit = manager.pooling().acquire_timeout;
         timeout(limit, self.fill()).await.unwrap_or_else(|_| {
             Err(Error::Timeout(AcquireTimeout {
@@ -52,7 +52,7 @@ impl Pool {
     }
 
     async fn fill(&self) -> Result<(), Error> {
-        let manager = self.connections.manager();
+        let manager = &self.manager;
         let wanted = manager.pooling().min_idle.max(1);
         while !manager.is_closing() {
             let alive = manager.house.ledger.cards();
@@ -69,7 +69,7 @@ impl Pool {
     /// A pool that has not been used is [`Readiness::Untried`]; [`Pool::ready`] changes that.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        let manager = self.connections.manager();
+        let manager = &self.manager;
         if manager.is_closing() {
             return Readiness::Closed;
         }

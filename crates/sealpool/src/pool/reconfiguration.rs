@@ -1,10 +1,11 @@
-use deadpool::managed;
+use std::sync::{Arc, Weak};
+
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
-use super::{Pool, manager::Manager, retirement::resize, upkeep::WeakConnections};
+use super::{Pool, manager::Manager, retirement::resize};
 use crate::{
     config::{Config, ConfigError},
     policy::{Policy, Reconfigured, ReloadError},
@@ -25,7 +26,7 @@ impl Pool {
     ///
     /// Why nothing was changed, for a configuration that is refused with its place and the fix.
     pub async fn reconfigure(&self, config: Config) -> Result<Reconfigured, ReloadError> {
-        reconfigure(&self.connections, |_| Ok(config)).await
+        reconfigure(&self.manager, |_| Ok(config)).await
     }
 
     /// Reads the configuration again from its TOML files, variables and connection strings, and puts what has changed
@@ -37,49 +38,48 @@ impl Pool {
     ///
     /// Why nothing was changed, also when a source cannot be read.
     pub async fn reload_config(&self) -> Result<Reconfigured, ReloadError> {
-        reconfigure(&self.connections, Config::read_again).await
+        reconfigure(&self.manager, Config::read_again).await
     }
 }
 
-async fn reconfigure<W: From<managed::Object<Manager>>>(
-    connections: &managed::Pool<Manager, W>,
+async fn reconfigure(
+    manager: &Arc<Manager>,
     read: impl FnOnce(&Config) -> Result<Config, ConfigError> + Send + 'static,
 ) -> Result<Reconfigured, ReloadError> {
-    let manager = connections.manager();
     if manager.is_closing() {
         return Err(ReloadError::Closed);
     }
     let connector = manager.connector().clone();
-    let connections = connections.weak();
+    let manager = Arc::downgrade(manager);
     let swapped = move |old: &Policy, new: &Policy| {
-        if let Some(connections) = connections.upgrade() {
-            apply(&connections, old, new);
+        if let Some(manager) = manager.upgrade() {
+            apply(&manager, old, new);
         }
     };
     connector.reconfigure(read, swapped).await
 }
 
 /// Passes on what is not looked up in the policy each time it is needed.
-fn apply(connections: &managed::Pool<Manager>, old: &Policy, new: &Policy) {
+fn apply(manager: &Manager, old: &Policy, new: &Policy) {
     let (old, new) = (&old.pooling, &new.pooling);
-    connections.manager().permits.queue_at_most(new.max_waiting);
+    manager.house.permits.queue_at_most(new.max_waiting);
     if new.max_size != old.max_size {
-        resize(connections, new.max_size);
+        resize(manager, new.max_size);
     }
 }
 
 /// Reads the configuration again from time to time, where that is asked for. What has changed is taken when it has been
 /// read twice, for a file may be half written and valid all the same.
-pub(super) async fn follow(connections: &WeakConnections, mut swaps: watch::Receiver<()>) {
+pub(super) async fn follow(pool: &Weak<Manager>, mut swaps: watch::Receiver<()>) {
     let mut last = Instant::now();
     let mut seen: Option<Config> = None;
     loop {
-        let Some(pool) = connections.upgrade() else {
+        let Some(manager) = pool.upgrade() else {
             return;
         };
-        let interval = pool.manager().pooling().reload_interval;
-        let connector = pool.manager().connector().clone();
-        drop(pool);
+        let interval = manager.pooling().reload_interval;
+        let connector = manager.connector().clone();
+        drop(manager);
         let due = async {
             match interval {
                 Some(interval) => sleep_until(last + interval).await,
@@ -100,9 +100,9 @@ pub(super) async fn follow(connections: &WeakConnections, mut swaps: watch::Rece
         seen = found;
         if settled
             && let Some(config) = seen.clone()
-            && let Some(pool) = connections.upgrade()
+            && let Some(manager) = pool.upgrade()
         {
-            let _ = reconfigure(&pool, |_| Ok(config)).await;
+            let _ = reconfigure(&manager, |_| Ok(config)).await;
         }
     }
 }

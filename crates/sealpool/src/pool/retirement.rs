@@ -1,6 +1,5 @@
 use std::sync::atomic::Ordering;
 
-use deadpool::managed;
 use tokio::time::Instant;
 
 use super::{Pool, manager::Manager, session::Session};
@@ -23,32 +22,23 @@ impl Pool {
             )
             .into());
         }
-        resize(&self.connections, max_size);
+        resize(&self.manager, max_size);
         Ok(())
     }
 
     /// Replaces all connections: those that are idle are closed at once, those in use when they come back.
     pub fn evict_all(&self) {
-        let house = &self.connections.manager().house;
+        let house = &self.manager.house;
         house.evictions.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
-        retire(&self.connections, |session| session.retirement(now));
+        retire(&self.manager, |session| session.retirement(now));
     }
 }
 
-pub(super) fn resize<W: From<managed::Object<Manager>>>(
-    connections: &managed::Pool<Manager, W>,
-    max_size: usize,
-) {
-    let manager = connections.manager();
-    manager.permits.resize(max_size, || {
-        // deadpool's own limit is never lowered, since it could not be kept.
-        if max_size > connections.status().max_size {
-            connections.resize(max_size);
-        }
-    });
+pub(super) fn resize(manager: &Manager, max_size: usize) {
+    manager.house.permits.resize(max_size);
     let mut surplus = manager.house.ledger.cards().len().saturating_sub(max_size);
-    retire(connections, |_| {
+    retire(manager, |_| {
         let one_too_many = surplus > 0;
         surplus = surplus.saturating_sub(1);
         one_too_many.then_some(CloseReason::Resized)
@@ -56,28 +46,15 @@ pub(super) fn resize<W: From<managed::Object<Manager>>>(
 }
 
 /// Looks at the idle sessions, the one used longest ago first, and closes those for which there is a reason.
-pub(super) fn retire<W: From<managed::Object<Manager>>>(
-    connections: &managed::Pool<Manager, W>,
-    mut reason: impl FnMut(&Session) -> Option<CloseReason>,
-) {
+pub(super) fn retire(manager: &Manager, mut reason: impl FnMut(&Session) -> Option<CloseReason>) {
     let mut reasons = Vec::new();
     let mut chosen = |session: &Session| {
         let reason = reason(session);
         reasons.extend(reason);
         reason.is_some()
     };
-    let removed = take(connections, &mut chosen);
+    let removed = manager.house.shelf.take_if(&mut chosen);
     for (session, reason) in removed.into_iter().zip(reasons) {
         session.close(reason);
     }
-}
-
-/// Takes idle sessions out of the pool.
-pub(super) fn take<W: From<managed::Object<Manager>>>(
-    connections: &managed::Pool<Manager, W>,
-    mut chosen: impl FnMut(&Session) -> bool,
-) -> Vec<Session> {
-    let mut taken = connections.manager().shelf.take_if(&mut chosen);
-    taken.extend(connections.retain(|session, _| !chosen(session)).removed);
-    taken
 }

@@ -42,6 +42,8 @@ pub(super) struct Session {
     opened_after_evictions: u32,
     opened: Instant,
     idle_since: Instant,
+    /// Where it was lent last, and when.
+    lent: (&'static Location<'static>, Instant),
     is_given: bool,
     /// When it was last asked and answered, or opened.
     answered: Instant,
@@ -83,7 +85,7 @@ impl Session {
         } = opened;
         generation.opened();
         let now = Instant::now();
-        let terms = Terms::of(&connector);
+        let terms = Terms::of(&connector, now, turn);
         let tls = Arc::new(tls);
         let card = house.ledger.open(
             Place {
@@ -124,6 +126,7 @@ impl Session {
             house,
             opened: now,
             idle_since: now,
+            lent: (Location::caller(), now),
             is_given: false,
             answered: now,
             condition,
@@ -171,7 +174,11 @@ impl Session {
     }
 
     fn terms(&self) -> Terms {
-        self.terms.renewed(&self.connector)
+        if self.terms.are_in_force(&self.connector) {
+            self.terms
+        } else {
+            Terms::of(&self.connector, self.opened, self.turn)
+        }
     }
 
     pub(super) fn cancel_handle(&self, loan: Arc<Loan>) -> CancelHandle {
@@ -185,10 +192,11 @@ impl Session {
         }
     }
 
-    pub(super) fn lend(&mut self, place: &'static Location<'static>) {
+    pub(super) fn lend(&mut self, place: &'static Location<'static>, now: Instant) {
         self.condition.statements().renew();
-        // The clock is read for `Pool::holders`.
-        self.card.lend(place, Instant::now());
+        let is_new = !std::ptr::eq(self.lent.0, place);
+        self.lent = (place, now);
+        self.card.lend(is_new.then_some(place), now);
     }
 
     /// Takes note that an acquire has ended with it, and that observers were told.
@@ -198,17 +206,17 @@ impl Session {
 
     /// Takes note that it has come back; why it is to be closed, if it is.
     pub(super) fn come_back(&mut self) -> Option<CloseReason> {
-        let lent = self.card.give_back();
+        self.card.give_back();
         self.terms = self.terms();
         self.idle_since = Instant::now();
-        let given = std::mem::take(&mut self.is_given);
-        if let Some(since) = lent.filter(|_| given) {
+        if std::mem::take(&mut self.is_given) {
+            let (_, since) = self.lent;
             self.connector.observer().on_event(&Event::ClientReturned {
                 server: self.card.server(),
                 held: self.idle_since - since,
             });
         }
-        let overdue = self.idle_since >= self.terms.overdue(self.opened, self.turn);
+        let overdue = self.idle_since >= self.terms.overdue;
         self.outlived()
             .or_else(|| overdue.then_some(CloseReason::MaxLifetime))
     }
@@ -218,9 +226,8 @@ impl Session {
         if self.client.is_closed() {
             return Some(CloseReason::Broken);
         }
-        self.outlived().or_else(|| {
-            (now >= self.terms().expiry(self.opened, self.turn)).then_some(CloseReason::MaxLifetime)
-        })
+        self.outlived()
+            .or_else(|| (now >= self.terms().expiry).then_some(CloseReason::MaxLifetime))
     }
 
     pub(super) fn outlived(&self) -> Option<CloseReason> {
@@ -265,18 +272,24 @@ impl Session {
         self.closed_for = Some(reason);
     }
 
-    pub(super) fn close(mut self, reason: CloseReason) {
+    /// Lays it down for the next borrower.
+    pub(super) fn lay_down(self: Box<Self>) {
+        let house = Arc::clone(&self.house);
+        house.shelf.put(self);
+    }
+
+    pub(super) fn close(mut self: Box<Self>, reason: CloseReason) {
         self.is_to_be_closed_for(reason);
     }
 
     /// The same, while the permit under which it was lent keeps its place.
-    pub(super) fn close_in_place(mut self, reason: CloseReason, permit: Option<Permit>) {
+    pub(super) fn close_in_place(mut self: Box<Self>, reason: CloseReason, permit: Option<Permit>) {
         self.is_to_be_closed_for(reason);
         self.permit = permit;
     }
 
     /// The same, for the reason that it has already.
-    pub(super) fn end_in_place(mut self, permit: Permit) {
+    pub(super) fn end_in_place(mut self: Box<Self>, permit: Permit) {
         self.permit = Some(permit);
     }
 }

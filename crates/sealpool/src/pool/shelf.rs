@@ -2,35 +2,38 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::session::Session;
 
-/// Sessions that were opened before anybody asked or for somebody who went away, or taken out for a moment: deadpool takes
-/// in none that it has not asked for.
+/// The sessions that wait for a borrower.
 #[derive(Debug, Default)]
 pub(super) struct Shelf(Mutex<Laid>);
 
 #[derive(Debug, Default)]
 struct Laid {
     /// The one used longest ago first.
-    sessions: Vec<Session>,
+    sessions: Vec<Box<Session>>,
     closed: bool,
 }
 
 impl Shelf {
     /// Lays a session down; where the pool is closed, it is closed instead.
-    pub(super) fn put(&self, session: Session) {
+    pub(super) fn put(&self, session: Box<Session>) {
         let mut laid = self.laid();
         if laid.closed {
             // Its end tells observers, who may look at the pool.
             drop(laid);
             drop(session);
         } else {
-            let older = |laid: &Session| laid.idle_since() <= session.idle_since();
-            let place = laid.sessions.partition_point(older);
-            laid.sessions.insert(place, session);
+            let older = |laid: &Box<Session>| laid.idle_since() <= session.idle_since();
+            if laid.sessions.last().is_none_or(older) {
+                laid.sessions.push(session);
+            } else {
+                let place = laid.sessions.partition_point(older);
+                laid.sessions.insert(place, session);
+            }
         }
     }
 
-    /// The one used last, as the pool itself does.
-    pub(super) fn take(&self) -> Option<Session> {
+    /// The one used last: it is the one most surely alive, and the others may age.
+    pub(super) fn take(&self) -> Option<Box<Session>> {
         self.laid().sessions.pop()
     }
 
@@ -38,11 +41,23 @@ impl Shelf {
         self.laid().sessions.is_empty()
     }
 
-    pub(super) fn take_if(&self, mut chosen: impl FnMut(&Session) -> bool) -> Vec<Session> {
-        self.laid()
-            .sessions
-            .extract_if(.., |session| chosen(session))
-            .collect()
+    /// How many are of that kind.
+    pub(super) fn count(&self, counted: impl Fn(&Session) -> bool) -> usize {
+        let laid = self.laid();
+        laid.sessions.iter().filter(|s| counted(s)).count()
+    }
+
+    pub(super) fn take_if(&self, mut chosen: impl FnMut(&Session) -> bool) -> Vec<Box<Session>> {
+        let mut laid = self.laid();
+        let taken = laid.sessions.extract_if(.., |session| chosen(session));
+        taken.collect()
+    }
+
+    /// The first of that kind.
+    pub(super) fn take_first(&self, chosen: impl Fn(&Session) -> bool) -> Option<Box<Session>> {
+        let mut laid = self.laid();
+        let place = laid.sessions.iter().position(|session| chosen(session))?;
+        Some(laid.sessions.remove(place))
     }
 
     /// Takes in nothing from now on.

@@ -23,10 +23,9 @@ impl Pool {
     /// future leaves the pool closed and its borrowers undisturbed; a pool that is dropped instead closes likewise, without a
     /// limit.
     pub async fn shutdown(&self, limit: Duration) {
-        let manager = self.connections.manager();
+        let manager = &self.manager;
         let cards = manager.house.ledger.cards();
         manager.closing();
-        self.connections.close();
         let mut drivers: Vec<_> = cards.iter().filter_map(|card| card.take_driver()).collect();
         drivers.extend(manager.listeners.take_tasks());
         if timeout(limit, all(&mut drivers)).await.is_ok() {

@@ -51,7 +51,7 @@ impl Pool {
     /// The pool's levels at this moment.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.connections.manager().status()
+        self.manager.status()
     }
 }
 
@@ -63,7 +63,7 @@ impl Manager {
         let opening = self.gate.opening();
         let (waiting, oldest_waiter) = self.waiters.levels();
         Status {
-            max_size: self.permits.limit(),
+            max_size: self.house.permits.limit(),
             min_idle: self.pooling().min_idle,
             used,
             idle: pooled.saturating_sub(used),

@@ -10,44 +10,36 @@ pub(super) struct Terms {
     revision: u64,
     pub(super) care: Care,
     pub(super) max_uses: Option<u32>,
-    lifetime: Duration,
-    grace: Duration,
+    /// When the session is to be replaced.
+    pub(super) expiry: Instant,
+    /// When it is closed even if nothing replaces it.
+    pub(super) overdue: Instant,
 }
 
 impl Terms {
-    pub(super) fn of(connector: &Connector) -> Self {
+    /// Those of a session opened at that time; `turn` spreads the ends of sessions opened together: 0 is the first of them, 1
+    /// the last.
+    pub(super) fn of(connector: &Connector, opened: Instant, turn: f64) -> Self {
         // Before the policy: a newer one than its number says is only copied once more.
         let revision = connector.revision();
         let policy = connector.policy();
         let lifetime = policy.pooling.max_lifetime;
+        let expiry = opened + lifetime.mul_f64(0.9 + 0.2 * turn);
+        let grace = match policy.pooling.min_idle {
+            0 => Duration::ZERO,
+            _ => lifetime / 10,
+        };
         Self {
             revision,
             care: policy.care,
             max_uses: policy.pooling.max_uses,
-            lifetime,
-            grace: match policy.pooling.min_idle {
-                0 => Duration::ZERO,
-                _ => lifetime / 10,
-            },
+            expiry,
+            overdue: expiry + grace,
         }
     }
 
-    /// The same, or those of the policy that has come into force since.
-    pub(super) fn renewed(self, connector: &Connector) -> Self {
-        if self.revision == connector.revision() {
-            self
-        } else {
-            Self::of(connector)
-        }
-    }
-
-    /// When a session is to be replaced.
-    pub(super) fn expiry(&self, opened: Instant, turn: f64) -> Instant {
-        opened + self.lifetime.mul_f64(0.9 + 0.2 * turn)
-    }
-
-    /// When it is closed even if nothing replaces it.
-    pub(super) fn overdue(&self, opened: Instant, turn: f64) -> Instant {
-        self.expiry(opened, turn) + self.grace
+    /// Whether they are those of the policy in force.
+    pub(super) fn are_in_force(&self, connector: &Connector) -> bool {
+        self.revision == connector.revision()
     }
 }

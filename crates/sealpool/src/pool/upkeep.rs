@@ -1,28 +1,25 @@
 use std::{
     pin::pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use deadpool::managed;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},
 };
 
 use super::{
-    Client, keepalive, manager::Manager, names, reconfiguration::follow, retirement::retire,
+    keepalive, manager::Manager, names, reconfiguration::follow, retirement::retire,
     session::Session, suspects,
 };
 use crate::{
     event::{CloseReason, Event},
     policy::Pooling,
 };
-
-pub(super) type WeakConnections = managed::WeakPool<Manager>;
 
 /// Into how many steps a rotation is divided.
 const STEPS: u32 = 50;
@@ -43,16 +40,16 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(super) fn ensure(&self, connections: &managed::Pool<Manager, Client>) {
+    pub(super) fn ensure(&self, manager: &Arc<Manager>) {
         if self.running.load(Ordering::Relaxed) || self.running.swap(true, Ordering::Relaxed) {
             return;
         }
         let running = Running(Arc::clone(&self.running));
-        let swaps = connections.manager().connector().swaps();
-        let (connections, ended) = (connections.weak(), self.ended.subscribe());
+        let swaps = manager.connector().swaps();
+        let (pool, ended) = (Arc::downgrade(manager), self.ended.subscribe());
         tokio::spawn(async move {
             let _running = running;
-            run(connections, ended, swaps).await;
+            run(pool, ended, swaps).await;
         });
     }
 
@@ -70,33 +67,29 @@ impl Drop for Running {
     }
 }
 
-async fn run(
-    connections: WeakConnections,
-    mut ended: watch::Receiver<bool>,
-    swaps: watch::Receiver<()>,
-) {
+async fn run(pool: Weak<Manager>, mut ended: watch::Receiver<bool>, swaps: watch::Receiver<()>) {
     // Fails when the pool has been dropped, which is an end too. What it gives is a lock, and the last of the pool may be
     // dropped below, which takes that lock.
     let mut ended = pin!(async { drop(ended.wait_for(|ended| *ended).await) });
     tokio::select! {
         biased;
         () = &mut ended => {}
-        () = rotate(&connections, swaps.clone()) => {}
-        () = follow(&connections, swaps.clone()) => {}
-        () = names::follow(&connections, swaps.clone()) => {}
-        () = keep(&connections, swaps) => {}
-        () = suspects::check(&connections) => {}
+        () = rotate(&pool, swaps.clone()) => {}
+        () = follow(&pool, swaps.clone()) => {}
+        () = names::follow(&pool, swaps.clone()) => {}
+        () = keep(&pool, swaps) => {}
+        () = suspects::check(&pool) => {}
     }
 }
 
-async fn rotate(connections: &WeakConnections, mut swaps: watch::Receiver<()>) {
+async fn rotate(pool: &Weak<Manager>, mut swaps: watch::Receiver<()>) {
     let mut last_look = Instant::now();
     loop {
-        let Some(pool) = connections.upgrade() else {
+        let Some(manager) = pool.upgrade() else {
             return;
         };
-        let connector = pool.manager().connector().clone();
-        drop(pool);
+        let connector = manager.connector().clone();
+        drop(manager);
         let policy = connector.policy();
         let look = last_look + policy.reload_interval;
         let wake = if connector.stale() == 0 {
@@ -114,26 +107,26 @@ async fn rotate(connections: &WeakConnections, mut swaps: watch::Receiver<()>) {
             // It reports its failure itself.
             let _ = connector.reload().await;
         }
-        let Some(pool) = connections.upgrade() else {
+        let Some(manager) = pool.upgrade() else {
             return;
         };
-        retire(&pool, Session::rotation);
+        retire(&manager, Session::rotation);
     }
 }
 
-async fn keep(connections: &WeakConnections, mut swaps: watch::Receiver<()>) {
+async fn keep(pool: &Weak<Manager>, mut swaps: watch::Receiver<()>) {
     loop {
-        let Some(pool) = connections.upgrade() else {
+        let Some(manager) = pool.upgrade() else {
             return;
         };
-        report_leaks(pool.manager());
-        replace(&pool).await;
+        report_leaks(&manager);
+        replace(&manager).await;
         // Before the next one is asked, the place of one that did not answer is filled.
-        if keepalive::ask_idle(&pool).await {
+        if keepalive::ask_idle(&manager).await {
             continue;
         }
-        let pause = pause(&pool.manager().pooling());
-        drop(pool);
+        let pause = pause(&manager.pooling());
+        drop(manager);
         tokio::select! {
             () = sleep(pause) => {}
             _ = swaps.changed() => {}
@@ -179,16 +172,16 @@ fn report_leaks(manager: &Manager) {
 /// Retires what is too old, each only when another has taken its place among the minimum, and fills the minimum up.
 ///
 /// While no connection can be opened, what is old goes on being used.
-async fn replace(pool: &managed::Pool<Manager>) {
-    let manager = pool.manager();
+async fn replace(manager: &Manager) {
+    let shelf = &manager.house.shelf;
     let pooling = manager.pooling();
     let least = pooling.min_idle;
     let now = Instant::now();
-    retire(pool, |session| {
+    retire(manager, |session| {
         session.is_closed().then_some(CloseReason::Broken)
     });
-    while count(pool, |session| session.retirement(now).is_some()) > 0 {
-        let replaced = if count(pool, |_| true) > least {
+    while shelf.count(|session| session.retirement(now).is_some()) > 0 {
+        let replaced = if shelf.count(|_| true) > least {
             true
         } else {
             match manager.warm().await {
@@ -197,7 +190,7 @@ async fn replace(pool: &managed::Pool<Manager>) {
             }
         };
         let mut left = 1;
-        retire(pool, |session| {
+        retire(manager, |session| {
             let reason = session.retirement(now).filter(|_| left > 0)?;
             left = 0;
             Some(reason)
@@ -206,25 +199,15 @@ async fn replace(pool: &managed::Pool<Manager>) {
             return;
         }
     }
-    let mut spare = count(pool, |_| true).saturating_sub(least);
-    retire(pool, |session| {
+    let mut spare = shelf.count(|_| true).saturating_sub(least);
+    retire(manager, |session| {
         let idle = session.has_been_idle_for(pooling.idle_timeout, now);
         let retired = spare > 0 && idle;
         spare -= usize::from(retired);
         retired.then_some(CloseReason::IdleTimeout)
     });
     while !manager.is_closing()
-        && count(pool, |_| true) < least
+        && shelf.count(|_| true) < least
         && matches!(manager.warm().await, Ok(true))
     {}
-}
-
-/// How many idle sessions are of that kind.
-fn count(pool: &managed::Pool<Manager>, mut counted: impl FnMut(&Session) -> bool) -> usize {
-    let mut count = 0;
-    retire(pool, |session| {
-        count += usize::from(counted(session));
-        None
-    });
-    count
 }

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::Client;
 use crate::{
@@ -15,6 +15,7 @@ struct Watched<'a> {
     observers: &'a Observers,
     started: Instant,
     waits: bool,
+    ended: Option<Instant>,
     outcome: AcquireOutcome,
 }
 
@@ -24,6 +25,7 @@ impl<'a> Watch<'a> {
             observers,
             started: Instant::now(),
             waits: false,
+            ended: None,
             outcome: AcquireOutcome::Cancelled,
         }))
     }
@@ -34,8 +36,21 @@ impl<'a> Watch<'a> {
         }
     }
 
-    pub(super) fn ended(mut self, mut result: Result<Client, Error>) -> Result<Client, Error> {
+    pub(super) fn ended(self, result: Result<Client, Error>) -> Result<Client, Error> {
+        if self.0.is_none() {
+            return result;
+        }
+        self.ended_at(Instant::now(), result)
+    }
+
+    /// The same, for who has read the clock.
+    pub(super) fn ended_at(
+        mut self,
+        now: Instant,
+        mut result: Result<Client, Error>,
+    ) -> Result<Client, Error> {
         if let Some(watched) = &mut self.0 {
+            watched.ended = Some(now);
             if let Ok(client) = &mut result {
                 client.session_mut().given();
             }
@@ -56,9 +71,10 @@ impl<'a> Watch<'a> {
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
+        let ended = self.ended.unwrap_or_else(Instant::now);
         self.observers.on_event(&Event::AcquireEnded {
             outcome: self.outcome,
-            duration: self.started.elapsed(),
+            duration: ended - self.started,
         });
     }
 }

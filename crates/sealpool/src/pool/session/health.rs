@@ -33,6 +33,18 @@ impl Session {
         self.losses.count() != self.losses_before
     }
 
+    /// Whether it may be lent without a question: nothing has happened to it, and it has not rested for long.
+    pub(in crate::pool) fn is_fit(&self, now: Instant) -> bool {
+        !self.client.is_closed()
+            && !self.condition.is_unchecked()
+            && self.unsettled.is_none()
+            && self.generation.superseded_for().is_none()
+            && self.endpoint.given_up().is_none()
+            && !self.is_in_doubt()
+            && !self.is_suspect()
+            && !self.is_due(RESTED, now)
+    }
+
     /// Whether it answers, asked only when it is suspect or has rested for a while: a query on every acquire halves what a
     /// pool can do.
     pub(in crate::pool) async fn answers(&mut self) -> bool {
