@@ -30,15 +30,17 @@
 //! are recorded from the moment there is a recorder.
 #![warn(missing_docs)]
 
+mod bounds;
 mod catalogue;
 mod destination;
+mod durations;
 mod expiries;
 mod metrics;
 mod observer;
+mod packed;
 mod series;
 #[cfg(feature = "status-page")]
 mod status_page;
-mod timing;
 mod totals;
 mod writer;
 
