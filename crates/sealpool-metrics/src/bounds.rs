@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::catalogue::{BUCKETS, Family, Naming};
+
 /// Where the buckets end in which durations are gathered: four times in each power of two between a microsecond and a
 /// quarter of an hour, and where those end that are shipped. As in Prometheus an end belongs to its bucket.
 #[derive(Debug)]
@@ -22,8 +24,15 @@ const SHORTEST: u64 = 1 << 10;
 const LONGEST: u64 = 1 << 40;
 
 impl Bounds {
+    /// With those that are shipped for that family.
+    pub(crate) fn of(family: &Family) -> Self {
+        let name = family.name.of(Naming::Prometheus);
+        let shipped = BUCKETS.iter().find(|(prefix, _)| name.starts_with(prefix));
+        Self::new(shipped.map_or(&[], |(_, bounds)| bounds))
+    }
+
     /// With those shipped, in seconds: not more than one in a quarter.
-    pub(crate) fn new(shipped: &[f64]) -> Self {
+    fn new(shipped: &[f64]) -> Self {
         let shipped: Vec<_> = shipped
             .iter()
             .map(|bound| nanos(Duration::from_secs_f64(*bound)))
@@ -86,7 +95,6 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::BUCKETS;
 
     #[test]
     fn every_shipped_bound_is_the_end_of_a_bucket() {

@@ -1,37 +1,28 @@
 use std::{
-    cell::Cell,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    array,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use crate::{
     bounds::{Bounds, nanos},
-    catalogue::{BUCKETS, Family},
+    catalogue::Family,
     packed::Packed,
+    sharded::Sharded,
 };
 
-const SHARDS: usize = 8;
-const CELLS: usize = 16;
+/// For the buckets of all that is shipped.
+const CELLS: usize = 144;
 
 /// Durations of one kind, bucket by bucket, until they are taken to be written into a recorder.
 ///
-/// Each thread writes to one of a few shards, so that those on different cores do not write to the same memory. What a shard
-/// has in a bucket is a single atomic with count and sum, so that whoever takes it takes what belongs together.
+/// What a shard has in a bucket is a single atomic with count and sum, so that whoever takes it takes what belongs together.
 #[derive(Debug)]
 pub(crate) struct Durations {
     bounds: Bounds,
-    /// Shard by shard, and in each bucket by bucket.
-    lines: Box<[Line]>,
+    shards: Sharded<[Packed; CELLS]>,
     beyond: Mutex<Beyond>,
 }
-
-/// A pair of cache lines, since there are processors that fetch them in pairs.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Line([Packed; CELLS]);
 
 #[derive(Debug)]
 struct Beyond {
@@ -48,19 +39,15 @@ struct Samples {
 }
 
 impl Durations {
-    /// With the bounds that are shipped for that family.
     pub(crate) fn new(family: &Family) -> Self {
-        let name = family.name.of(crate::Naming::Prometheus);
-        let shipped = BUCKETS.iter().find(|(prefix, _)| name.starts_with(prefix));
-        let bounds = Bounds::new(shipped.map_or(&[], |(_, bounds)| bounds));
-        let lines = SHARDS * bounds.ends().len().div_ceil(CELLS);
+        let bounds = Bounds::of(family);
         let beyond = Beyond {
             buckets: vec![Samples::default(); bounds.ends().len()].into(),
             taken: 0,
         };
         Self {
             bounds,
-            lines: (0..lines).map(|_| Line::default()).collect(),
+            shards: Sharded::new(|| array::from_fn(|_| Packed::default())),
             beyond: Mutex::new(beyond),
         }
     }
@@ -68,21 +55,19 @@ impl Durations {
     pub(crate) fn record(&self, duration: Duration) {
         let nanos = nanos(duration);
         let bucket = self.bounds.bucket(nanos);
-        let Some(cell) = self.cell(shard(), bucket) else {
-            return;
-        };
-        if !cell.add(nanos) {
-            self.clear(cell, bucket, nanos);
+        let cell = self.shards.own().and_then(|cells| cells.get(bucket));
+        if !cell.is_some_and(|cell| cell.add(nanos)) {
+            self.add_beyond(bucket, cell, nanos);
         }
     }
 
     /// Once in some thousand times, and for what does not fit into a cell at all.
     #[cold]
-    fn clear(&self, cell: &Packed, bucket: usize, nanos: u64) {
+    fn add_beyond(&self, bucket: usize, cell: Option<&Packed>, nanos: u64) {
         // Under the lock, so that nobody counts while it is in neither place.
         let mut beyond = self.beyond();
         if let Some(samples) = beyond.buckets.get_mut(bucket) {
-            samples.add(cell.take());
+            samples.add(cell.map_or((0, 0), Packed::take));
             samples.add((1, nanos));
         }
     }
@@ -90,7 +75,7 @@ impl Durations {
     /// How many there have been, taken or not.
     pub(crate) fn count(&self) -> u64 {
         let beyond = self.beyond();
-        let cells = self.lines.iter().flat_map(|Line(cells)| cells);
+        let cells = self.shards.all().flatten();
         let buckets = beyond.buckets.iter().map(|samples| samples.count);
         beyond.taken + buckets.chain(cells.map(Packed::count)).sum::<u64>()
     }
@@ -103,7 +88,7 @@ impl Durations {
         let mut means = Vec::new();
         for (bucket, (samples, end)) in buckets.iter_mut().zip(self.bounds.ends()).enumerate() {
             let mut samples = std::mem::take(samples);
-            for cell in (0..SHARDS).filter_map(|shard| self.cell(shard, bucket)) {
+            for cell in self.shards.all().filter_map(|cells| cells.get(bucket)) {
                 // Nobody's cache is disturbed for nothing.
                 if cell.count() > 0 {
                     samples.add(cell.take());
@@ -115,13 +100,6 @@ impl Durations {
             }
         }
         means
-    }
-
-    fn cell(&self, shard: usize, bucket: usize) -> Option<&Packed> {
-        let Line(cells) = self
-            .lines
-            .get(shard * self.lines.len() / SHARDS + bucket / CELLS)?;
-        cells.get(bucket % CELLS)
     }
 
     fn beyond(&self) -> MutexGuard<'_, Beyond> {
@@ -140,21 +118,6 @@ impl Samples {
         let mean = self.nanos as f64 / self.count as f64;
         mean.min(end as f64) / 1e9
     }
-}
-
-/// Which shard this thread writes to: threads get them in turns.
-fn shard() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    SHARD.with(|shard| {
-        shard.get().unwrap_or_else(|| {
-            let next = THREADS.fetch_add(1, Relaxed) % SHARDS;
-            shard.set(Some(next));
-            next
-        })
-    })
 }
 
 #[cfg(test)]
@@ -187,6 +150,13 @@ mod tests {
     }
 
     #[test]
+    fn there_is_a_cell_for_every_bucket() {
+        for family in crate::catalogue::FAMILIES {
+            assert!(Bounds::of(family).ends().len() <= CELLS);
+        }
+    }
+
+    #[test]
     fn more_than_a_cell_has_room_for_is_recorded() {
         const MANY: u64 = 10_000;
         let durations = Durations::new(&WAIT_TIME);
@@ -196,6 +166,14 @@ mod tests {
         }
         assert_eq!(durations.take(), [(0.003, MANY)]);
         assert_eq!(durations.count(), MANY);
+    }
+
+    #[test]
+    fn a_mean_is_rounded_to_no_more_than_the_end() {
+        let (end, count) = (30_000_000_000, 816_644_783_546);
+        let nanos = u128::from(end) * u128::from(count);
+        assert!(nanos as f64 / count as f64 > end as f64, "floating point");
+        assert_eq!(Samples { count, nanos }.mean(end), 30.0);
     }
 
     /// Of whatever is in a bucket the mean is in it too, so that it is where Prometheus would have put each.

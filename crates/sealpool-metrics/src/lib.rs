@@ -39,6 +39,7 @@ mod metrics;
 mod observer;
 mod packed;
 mod series;
+mod sharded;
 #[cfg(feature = "status-page")]
 mod status_page;
 mod totals;

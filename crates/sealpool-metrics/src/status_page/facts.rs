@@ -73,7 +73,7 @@ fn acquires(totals: &Totals, recent: &Recent) -> Value {
         .map(|(outcome, count)| (outcome.as_str().to_owned(), count.into()))
         .collect();
     let per_second = recent.acquired.seconds();
-    let minute = Durations::total(&per_second);
+    let minute = Durations::total(per_second.iter().copied());
     json!({
         "outcomes": outcomes,
         "minute": durations(minute),
