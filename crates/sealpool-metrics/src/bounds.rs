@@ -6,17 +6,10 @@ use crate::catalogue::{BUCKETS, Family, Naming};
 /// quarter of an hour, and where those end that are shipped. As in Prometheus an end belongs to its bucket.
 #[derive(Debug)]
 pub(crate) struct Bounds {
-    quarters: Box<[Quarter]>,
     /// In nanoseconds.
     ends: Box<[u64]>,
-}
-
-/// A quarter of a power of two: one bucket, or two when a shipped bound divides it.
-#[derive(Debug)]
-struct Quarter {
-    bucket: usize,
-    /// Where that bucket ends.
-    end: u64,
+    /// For each quarter of a power of two its first bucket: it has one, or two when a shipped bound divides it.
+    quarters: Box<[usize]>,
 }
 
 /// What is shorter is in the first quarter, what is longer in the last.
@@ -46,16 +39,11 @@ impl Bounds {
                 end => end,
             };
             let bucket = ends.len();
-            let dividing = shipped
-                .iter()
-                .find(|bound| (begin + 1..end).contains(bound));
-            ends.extend(dividing);
+            let mut shipped = shipped.iter().copied();
+            ends.extend(shipped.find(|bound| begin < *bound && *bound < end));
             ends.push(end);
             begin = end;
-            Quarter {
-                bucket,
-                end: dividing.map_or(end, |bound| *bound),
-            }
+            bucket
         });
         Self {
             quarters: quarters.collect(),
@@ -66,12 +54,11 @@ impl Bounds {
     /// In which bucket it is, counted from 0.
     pub(crate) fn bucket(&self, nanos: u64) -> usize {
         let below = nanos.saturating_sub(1).clamp(SHORTEST - 1, LONGEST);
-        let index = quarter(below) - quarter(SHORTEST - 1);
-        let quarter = usize::try_from(index).ok();
-        let quarter = quarter.and_then(|index| self.quarters.get(index));
-        quarter.map_or(0, |Quarter { bucket, end }| {
-            bucket + usize::from(nanos > *end)
-        })
+        let index = usize::try_from(quarter(below) - quarter(SHORTEST - 1));
+        let first = index.ok().and_then(|index| self.quarters.get(index));
+        let first = first.copied().unwrap_or_default();
+        let is_beyond = self.ends.get(first).is_some_and(|end| nanos > *end);
+        first + usize::from(is_beyond)
     }
 
     /// Where the buckets end, in nanoseconds.
@@ -80,7 +67,8 @@ impl Bounds {
     }
 }
 
-/// Counted from 1. A quarter does not have its first value, but the one after its last.
+/// In which quarter a duration is that is a nanosecond longer, so that the end of a quarter is in it: four times the power
+/// of two, and which of its four.
 const fn quarter(below: u64) -> u64 {
     let power = below.ilog2();
     4 * power as u64 + (below >> (power - 2)) - 4
