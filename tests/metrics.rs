@@ -320,7 +320,8 @@ async fn used_and_idle_are_never_more_than_there_may_be(rig: Arc<Rig>) {
     let scrape = exported.scrape();
     let given = acquires(&scrape, "direct") + acquires(&scrape, "waited");
     assert_eq!(given, 320.0);
-    // Not of the histograms: metrics-util 0.20 drops a sample that meets a scrape at the wrong moment.
+    let timed = value(&scrape, "db_client_connection_wait_time_seconds_count");
+    assert_eq!(timed, given);
     let opened = value(&scrape, "sealpool_connections_opened_total");
     assert!(opened >= 320.0 / 5.0, "{opened}");
 }

@@ -1,10 +1,4 @@
-use std::{
-    fmt, ptr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
+use std::{fmt, ptr, sync::Arc};
 
 use metrics::Recorder;
 
@@ -12,15 +6,11 @@ use metrics::Recorder;
 pub(crate) struct Destination {
     /// Without one of its own, whichever is installed at the moment.
     own: Option<Arc<dyn Recorder + Send + Sync>>,
-    collections: AtomicU64,
 }
 
 impl Destination {
     pub(crate) const fn new(own: Option<Arc<dyn Recorder + Send + Sync>>) -> Self {
-        Self {
-            own,
-            collections: AtomicU64::new(0),
-        }
+        Self { own }
     }
 
     /// Hands out the recorder with its address, by which it is told from another.
@@ -29,14 +19,6 @@ impl Destination {
             Some(own) => act(own, address(own)),
             None => metrics::with_recorder(|recorder| act(recorder, address(recorder))),
         }
-    }
-
-    pub(crate) fn collects(&self) {
-        self.collections.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn collections(&self) -> u64 {
-        self.collections.load(Relaxed)
     }
 }
 
@@ -47,8 +29,6 @@ fn address(recorder: &dyn Recorder) -> usize {
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = self.own.is_some();
-        f.debug_struct("Destination")
-            .field("own", &own)
-            .finish_non_exhaustive()
+        f.debug_struct("Destination").field("own", &own).finish()
     }
 }

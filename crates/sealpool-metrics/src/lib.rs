@@ -26,19 +26,23 @@
 //! # }
 //! ```
 //!
-//! The order in which the recorder is installed and the pool is built does not matter to counters and levels; durations
-//! are recorded from the moment there is a recorder.
+//! The order in which the recorder is installed and the pool is built does not matter: what happens in a pool is counted in its
+//! own memory, durations too, and [`collect`] writes it into the recorder. Durations that come before there is a recorder wait
+//! for the first.
 #![warn(missing_docs)]
 
+mod bounds;
 mod catalogue;
 mod destination;
+mod durations;
 mod expiries;
 mod metrics;
 mod observer;
+mod packed;
 mod series;
+mod sharded;
 #[cfg(feature = "status-page")]
 mod status_page;
-mod timing;
 mod totals;
 mod writer;
 
@@ -70,8 +74,14 @@ pub fn observer_by_address() -> PoolObserver {
     Metrics::global().observer_by_address()
 }
 
-/// Writes all counters and levels into the recorder: to be called whenever the metrics are scraped, just before they are
-/// rendered, or from time to time by [`spawn_sampler`].
+/// Writes all counters and levels into the recorder, and the durations that have come since the last time: to be called whenever
+/// the metrics are scraped, just before they are rendered, or from time to time by [`spawn_sampler`].
+///
+/// A histogram's count, sum and [`BUCKETS`] are exact. In buckets of another choice a duration may be off by a quarter
+/// or a microsecond, since those that are close to each other are written as so many times their mean.
+///
+/// It takes some 50 ns for each duration that waits to be written, since the facade has histograms filled one by one. Let nobody
+/// render meanwhile: metrics-exporter-prometheus 0.18 loses a duration that is written at the wrong moment of a scrape.
 pub fn collect() {
     Metrics::global().collect();
 }

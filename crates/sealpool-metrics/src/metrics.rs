@@ -29,7 +29,7 @@ pub struct Metrics(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     naming: Naming,
-    destination: Arc<Destination>,
+    destination: Destination,
     pools: Mutex<BTreeMap<String, Arc<Series>>>,
     /// Who collects, with the address of the recorder that knows the descriptions.
     described_in: AtomicUsize,
@@ -52,7 +52,7 @@ impl Metrics {
     fn to(naming: Naming, recorder: Option<Arc<dyn Recorder + Send + Sync>>) -> Self {
         Self(Arc::new(Shared {
             naming,
-            destination: Arc::new(Destination::new(recorder)),
+            destination: Destination::new(recorder),
             pools: Mutex::default(),
             described_in: AtomicUsize::new(0),
             collecting: Mutex::default(),
@@ -85,7 +85,6 @@ impl Metrics {
             collecting,
         } = &*self.0;
         let _alone = collecting.lock().unwrap_or_else(PoisonError::into_inner);
-        destination.collects();
         let pools = self.all();
         destination.with(|recorder, address| {
             if described_in.swap(address, Relaxed) != address {
@@ -127,15 +126,11 @@ impl Metrics {
 
     /// The series of that name, for a pool that is built.
     pub(crate) fn series(&self, name: &str) -> Arc<Series> {
-        let Shared {
-            naming,
-            destination,
-            ..
-        } = &*self.0;
+        let naming = self.0.naming;
         self.pools(|pools| {
             let series = pools
                 .entry(name.to_owned())
-                .or_insert_with(|| Arc::new(Series::new(name, *naming, Arc::clone(destination))));
+                .or_insert_with(|| Arc::new(Series::new(name, naming)));
             Arc::clone(series)
         })
     }

@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -9,12 +9,10 @@ use sealpool::{AcquireOutcome, Event, PoolState, Status, WeakPool};
 #[cfg(feature = "status-page")]
 use crate::status_page::Recent;
 use crate::{
-    catalogue::{self as all, Family, METADATA, Naming},
-    destination::Destination,
+    catalogue::{self as all, Family, Naming},
     expiries::Expiries,
-    timing::Timing,
     totals::{Totals, sum},
-    writer::{Writer, key},
+    writer::Writer,
 };
 
 /// What is known of the pools that have had one name, one after the other: counters go on where the last one ended.
@@ -22,14 +20,9 @@ use crate::{
 pub(crate) struct Series {
     pub(crate) name: SharedString,
     naming: Naming,
-    destination: Arc<Destination>,
     pub(crate) totals: Totals,
     #[cfg(feature = "status-page")]
     pub(crate) recent: Recent,
-    wait_time: Timing,
-    create_time: Timing,
-    use_time: Timing,
-    handshake_duration: Timing,
     now: Mutex<Present>,
 }
 
@@ -42,21 +35,14 @@ struct Present {
 }
 
 impl Series {
-    pub(crate) fn new(name: &str, naming: Naming, destination: Arc<Destination>) -> Self {
-        let name = SharedString::from_owned(name.to_owned());
-        let timing = |family| Timing::new(key(family, naming, &name, None));
+    pub(crate) fn new(name: &str, naming: Naming) -> Self {
         Self {
+            name: SharedString::from_owned(name.to_owned()),
             naming,
-            destination,
-            totals: Totals::default(),
+            totals: Totals::new(),
             #[cfg(feature = "status-page")]
             recent: Recent::default(),
-            wait_time: timing(&all::WAIT_TIME),
-            create_time: timing(&all::CREATE_TIME),
-            use_time: timing(&all::USE_TIME),
-            handshake_duration: timing(&all::HANDSHAKE_DURATION),
             now: Mutex::default(),
-            name,
         }
     }
 
@@ -78,16 +64,6 @@ impl Series {
         #[cfg(feature = "status-page")]
         self.recent.add(event);
         self.totals.add(event);
-        let (timing, duration) = match event {
-            Event::AcquireEnded {
-                outcome, duration, ..
-            } if outcome.gave_a_client() => (&self.wait_time, duration),
-            Event::ClientReturned { held, .. } => (&self.use_time, held),
-            Event::ConnectionOpened { duration, .. } => (&self.create_time, duration),
-            Event::HandshakeSealed { duration, .. } => (&self.handshake_duration, duration),
-            _ => return,
-        };
-        timing.record(*duration, &self.destination);
     }
 
     pub(crate) fn write(&self, recorder: &dyn Recorder, address: usize) {
@@ -101,23 +77,17 @@ impl Series {
             pool: &self.name,
         };
         let status = now.pool.as_ref().and_then(WeakPool::status);
+        // Before anything is written: what ends while it is being written has not been said.
+        let open = self.totals.open();
         let is_under_way = self.write_totals(writer);
         match &status {
             Some(status) => write_levels(writer, status),
-            None => write_closed(writer, self.totals.open()),
+            None => write_closed(writer, open),
         }
         let certificates = now.pool.as_ref().and_then(WeakPool::certificates);
         now.expiries
             .write(writer, &certificates.unwrap_or_default());
-        for timing in [
-            &self.wait_time,
-            &self.create_time,
-            &self.use_time,
-            &self.handshake_duration,
-        ] {
-            let _ = recorder.register_histogram(timing.key(), &METADATA);
-        }
-        let is_gone = status.is_none() && self.totals.open() == 0 && !is_under_way;
+        let is_gone = status.is_none() && open == 0 && !is_under_way;
         now.closed_in = is_gone.then_some(address);
     }
 
@@ -133,14 +103,14 @@ impl Series {
         writer.counters(&all::HANDSHAKE_FAILURES, all::ERROR_TYPE, &failed);
         writer.counters(&all::TLS_CONNECTIONS, all::TLS_PROTOCOL_VERSION, &sealed);
         writer.gauge(&all::HANDSHAKES_ACTIVE, level(active));
-        let acquires = totals.acquires.counts();
+        let acquires = totals.acquires();
         let timeouts = acquires
             .iter()
             .find(|(outcome, _)| *outcome == AcquireOutcome::Timeout);
         writer.counter(&all::TIMEOUTS, timeouts.map_or(0, |(_, count)| *count));
         writer.counters(&all::ACQUIRES, all::OUTCOME, &acquires);
         let closed = totals.closed.counts();
-        writer.counter(&all::OPENED, totals.opened.load(Relaxed));
+        writer.counter(&all::OPENED, totals.opened());
         writer.counters(&all::CLOSED, all::REASON, &closed);
         writer.counters(
             &all::CONNECT_FAILURES,
@@ -168,6 +138,14 @@ impl Series {
             if let Some(time) = moment.get() {
                 writer.gauge(family, time);
             }
+        }
+        for (family, durations) in [
+            (&all::WAIT_TIME, &[&totals.direct, &totals.waited][..]),
+            (&all::CREATE_TIME, &[&totals.create_time]),
+            (&all::USE_TIME, &[&totals.use_time]),
+            (&all::HANDSHAKE_DURATION, &[&totals.handshake_duration]),
+        ] {
+            writer.histogram(family, durations);
         }
         active > 0
     }

@@ -12,6 +12,11 @@ use sealpool::{
     HealthCheckOutcome, KeyExchangeGroup, PoolState, ReloadOutcome, Stage, TlsVersion,
 };
 
+use crate::{
+    catalogue::{CREATE_TIME, HANDSHAKE_DURATION, USE_TIME, WAIT_TIME},
+    durations::Durations,
+};
+
 /// All values that a label may take.
 pub(crate) trait ClosedSet: Copy + PartialEq + 'static {
     const ALL: &'static [Self];
@@ -73,14 +78,23 @@ pub(crate) fn sum<T>(counts: &[(T, u64)]) -> u64 {
 }
 
 /// What has happened in all pools of one name, one after the other.
-#[derive(Debug, Default)]
+///
+/// What each acquire and return touches is in nothing but [`Durations`].
+#[derive(Debug)]
 pub(crate) struct Totals {
-    pub(crate) acquires: Tally<AcquireOutcome>,
-    pub(crate) opened: AtomicU64,
+    /// Of the acquires that gave a client at once.
+    pub(crate) direct: Durations,
+    /// Of those that waited and gave one.
+    pub(crate) waited: Durations,
+    unsuccessful: Tally<AcquireOutcome>,
+    pub(crate) use_time: Durations,
+    /// Of each connection that was opened.
+    pub(crate) create_time: Durations,
     pub(crate) closed: Tally<CloseReason>,
     pub(crate) connect_failures: Tally<Stage>,
     pub(crate) handshakes: AtomicU64,
     pub(crate) handshake_failures: Tally<HandshakeFailure>,
+    pub(crate) handshake_duration: Durations,
     pub(crate) versions: Tally<TlsVersion>,
     pub(crate) groups: Tally<KeyExchangeGroup>,
     pub(crate) bindings: Tally<ChannelBinding>,
@@ -93,14 +107,43 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    pub(crate) fn new() -> Self {
+        Self {
+            direct: Durations::new(&WAIT_TIME),
+            waited: Durations::new(&WAIT_TIME),
+            unsuccessful: Tally::default(),
+            use_time: Durations::new(&USE_TIME),
+            create_time: Durations::new(&CREATE_TIME),
+            closed: Tally::default(),
+            connect_failures: Tally::default(),
+            handshakes: AtomicU64::default(),
+            handshake_failures: Tally::default(),
+            handshake_duration: Durations::new(&HANDSHAKE_DURATION),
+            versions: Tally::default(),
+            groups: Tally::default(),
+            bindings: Tally::default(),
+            reloads: Tally::default(),
+            credentials: Tally::default(),
+            checks: Tally::default(),
+            leaks: AtomicU64::default(),
+            last_reload: Moment::default(),
+            credential_expiry: Moment::default(),
+        }
+    }
+
     pub(crate) fn add(&self, event: &Event<'_>) {
         match event {
-            Event::AcquireEnded { outcome, .. } => self.acquires.add(*outcome),
+            Event::AcquireEnded {
+                outcome, duration, ..
+            } => match outcome {
+                AcquireOutcome::Direct => self.direct.record(*duration),
+                AcquireOutcome::Waited => self.waited.record(*duration),
+                outcome => self.unsuccessful.add(*outcome),
+            },
+            Event::ClientReturned { held, .. } => self.use_time.record(*held),
             Event::ConnectFailed { stage, .. } => self.connect_failures.add(*stage),
             Event::ConnectionClosed { reason, .. } => self.closed.add(*reason),
-            Event::ConnectionOpened { .. } => {
-                self.opened.fetch_add(1, Relaxed);
-            }
+            Event::ConnectionOpened { duration, .. } => self.create_time.record(*duration),
             Event::CredentialRefreshed {
                 outcome,
                 expires_at,
@@ -112,7 +155,10 @@ impl Totals {
                 }
             }
             Event::HandshakeFailed { failure, .. } => self.handshake_failures.add(*failure),
-            Event::HandshakeSealed { session, .. } => {
+            Event::HandshakeSealed {
+                duration, session, ..
+            } => {
+                self.handshake_duration.record(*duration);
                 self.groups.add(session.key_exchange_group());
                 self.bindings.add(session.channel_binding());
                 self.versions.add(session.protocol_version());
@@ -136,10 +182,26 @@ impl Totals {
         }
     }
 
+    pub(crate) fn acquires(&self) -> Vec<(AcquireOutcome, u64)> {
+        let mut acquires = self.unsuccessful.counts();
+        for (outcome, count) in &mut acquires {
+            match outcome {
+                AcquireOutcome::Direct => *count = self.direct.count(),
+                AcquireOutcome::Waited => *count = self.waited.count(),
+                _ => {}
+            }
+        }
+        acquires
+    }
+
+    pub(crate) fn opened(&self) -> u64 {
+        self.create_time.count()
+    }
+
     /// How many connections are open. What has ended is read first, so that it is never negative.
     pub(crate) fn open(&self) -> u64 {
         let closed = sum(&self.closed.counts());
-        self.opened.load(Relaxed).saturating_sub(closed)
+        self.opened().saturating_sub(closed)
     }
 }
 

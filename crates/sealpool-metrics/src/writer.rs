@@ -1,7 +1,10 @@
-use metrics::{Key, Label, Recorder, SharedString};
+use std::cell::Cell;
+
+use metrics::{Histogram, IntoF64, Key, Label, Recorder, SharedString};
 
 use crate::{
     catalogue::{Family, METADATA, Name, Naming, POOL_NAME},
+    durations::Durations,
     totals::ClosedSet,
 };
 
@@ -40,6 +43,18 @@ impl Writer<'_> {
         self.write_level(family, Some((label, of.into())), value);
     }
 
+    /// Takes the durations, unless nobody would have them: then they stay where they are until there is a recorder.
+    pub(crate) fn histogram(self, family: &Family, durations: &[&Durations]) {
+        let key = key(family, self.naming, self.pool, None);
+        let histogram = self.recorder.register_histogram(&key, &METADATA);
+        if !records(&histogram) {
+            return;
+        }
+        for (mean, count) in durations.iter().flat_map(|durations| durations.take()) {
+            histogram.record_many(mean, count.try_into().unwrap_or(usize::MAX));
+        }
+    }
+
     fn write_total(self, family: &Family, label: Option<(Name, SharedString)>, total: u64) {
         let key = key(family, self.naming, self.pool, label);
         self.recorder
@@ -53,7 +68,23 @@ impl Writer<'_> {
     }
 }
 
-pub(crate) fn key(
+/// Whether it is the handle of a recorder: only that asks for the value.
+fn records(histogram: &Histogram) -> bool {
+    struct Asked<'a>(&'a Cell<bool>);
+
+    impl IntoF64 for Asked<'_> {
+        fn into_f64(self) -> f64 {
+            self.0.set(true);
+            0.0
+        }
+    }
+
+    let asked = Cell::new(false);
+    histogram.record_many(Asked(&asked), 0);
+    asked.get()
+}
+
+fn key(
     family: &Family,
     naming: Naming,
     pool: &SharedString,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::recent::{Durations, Lasts, Recent};
 use crate::{
     series::Series,
-    totals::{ClosedSet, Tally, Totals, unix_time},
+    totals::{ClosedSet, Totals, unix_time},
 };
 
 /// What the page shows. Times are Unix time, durations seconds.
@@ -68,12 +68,12 @@ fn levels(status: Status) -> Value {
 }
 
 fn acquires(totals: &Totals, recent: &Recent) -> Value {
-    let outcomes = totals.acquires.counts().into_iter();
+    let outcomes = totals.acquires().into_iter();
     let outcomes: Map<_, _> = outcomes
         .map(|(outcome, count)| (outcome.as_str().to_owned(), count.into()))
         .collect();
     let per_second = recent.acquired.seconds();
-    let minute = Durations::total(&per_second);
+    let minute = Durations::total(per_second.iter().copied());
     json!({
         "outcomes": outcomes,
         "minute": durations(minute),
@@ -136,7 +136,7 @@ fn failures(totals: &Totals, recent: &Recent) -> Vec<Value> {
     list(
         &mut all,
         "acquire",
-        &totals.acquires,
+        totals.acquires(),
         &recent.acquires,
         |outcome| {
             use AcquireOutcome::{ConnectFailed, QueueFull, Timeout};
@@ -147,42 +147,42 @@ fn failures(totals: &Totals, recent: &Recent) -> Vec<Value> {
     list(
         &mut all,
         "connect",
-        &totals.connect_failures,
+        totals.connect_failures.counts(),
         &recent.connect_failures,
         |stage| stage != Stage::Tls,
     );
     list(
         &mut all,
         "connection",
-        &totals.closed,
+        totals.closed.counts(),
         &recent.closed,
         |reason| [CloseReason::Broken, CloseReason::ResetFailed].contains(&reason),
     );
     list(
         &mut all,
         "handshake",
-        &totals.handshake_failures,
+        totals.handshake_failures.counts(),
         &recent.handshake_failures,
         |_| true,
     );
     list(
         &mut all,
         "health check",
-        &totals.checks,
+        totals.checks.counts(),
         &recent.checks,
         |outcome| outcome == HealthCheckOutcome::Failed,
     );
     list(
         &mut all,
         "password",
-        &totals.credentials,
+        totals.credentials.counts(),
         &recent.credentials,
         |outcome| outcome == CredentialOutcome::Failed,
     );
     list(
         &mut all,
         "reload",
-        &totals.reloads,
+        totals.reloads.counts(),
         &recent.reloads,
         |outcome| outcome == ReloadOutcome::Failed,
     );
@@ -193,13 +193,13 @@ fn failures(totals: &Totals, recent: &Recent) -> Vec<Value> {
 fn list<T: ClosedSet>(
     all: &mut Vec<(f64, Value)>,
     what: &str,
-    counts: &Tally<T>,
+    counts: Vec<(T, u64)>,
     lasts: &Lasts<T>,
     is_failure: impl Fn(T) -> bool,
 ) {
-    let counts = counts.counts().into_iter();
     all.extend(
         counts
+            .into_iter()
             .filter(|(value, count)| *count > 0 && is_failure(*value))
             .filter_map(|(value, count)| {
                 let last = lasts.get(value)?;

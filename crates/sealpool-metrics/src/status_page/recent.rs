@@ -9,7 +9,10 @@ use sealpool::{
     ReloadOutcome, Stage,
 };
 
-use crate::totals::{ClosedSet, Moment};
+use crate::{
+    sharded::Sharded,
+    totals::{ClosedSet, Moment},
+};
 
 /// When things last happened, and how long acquires took of late.
 #[derive(Debug, Default)]
@@ -86,7 +89,7 @@ const SECONDS: usize = 60;
 #[derive(Debug)]
 pub(super) struct Minute {
     begun: Instant,
-    seconds: [Second; SECONDS],
+    shards: Sharded<[Second; SECONDS]>,
 }
 
 #[derive(Debug, Default)]
@@ -110,7 +113,7 @@ impl Default for Minute {
     fn default() -> Self {
         Self {
             begun: Instant::now(),
-            seconds: std::array::from_fn(|_| Second::default()),
+            shards: Sharded::new(|| std::array::from_fn(|_| Second::default())),
         }
     }
 }
@@ -125,7 +128,7 @@ impl Minute {
     }
 
     fn add_at(&self, number: u64, duration: Duration) {
-        let Some(second) = self.second(number) else {
+        let Some(second) = self.shards.own().and_then(|seconds| at(seconds, number)) else {
             return;
         };
         let known = second.number.load(Relaxed);
@@ -143,12 +146,9 @@ impl Minute {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         second.count.fetch_add(1, Relaxed);
         second.sum_in_micros.fetch_add(micros, Relaxed);
-        second.max_in_micros.fetch_max(micros, Relaxed);
-    }
-
-    fn second(&self, number: u64) -> Option<&Second> {
-        let index = usize::try_from(number).ok()? % SECONDS;
-        self.seconds.get(index)
+        if micros > second.max_in_micros.load(Relaxed) {
+            second.max_in_micros.fetch_max(micros, Relaxed);
+        }
     }
 
     /// Second by second, the present one last.
@@ -158,22 +158,34 @@ impl Minute {
 
     fn seconds_at(&self, now: u64) -> Vec<Durations> {
         let ages = (0..SECONDS as u64).rev();
-        let at = |age| {
+        let second = |age| {
             let number = now.checked_sub(age).filter(|number| *number > 0)?;
-            let second = self.second(number)?;
-            (second.number.load(Relaxed) == number).then(|| Durations {
-                count: second.count.load(Relaxed),
-                sum: Duration::from_micros(second.sum_in_micros.load(Relaxed)),
-                max: Duration::from_micros(second.max_in_micros.load(Relaxed)),
-            })
+            let shards = self.shards.all().filter_map(|seconds| at(seconds, number));
+            let parts = shards.filter(|second| second.number.load(Relaxed) == number);
+            Some(Durations::total(parts.map(Second::durations)))
         };
-        ages.map(|age| at(age).unwrap_or_default()).collect()
+        ages.map(|age| second(age).unwrap_or_default()).collect()
+    }
+}
+
+/// That of this number, or the one that had its place a minute before.
+fn at(seconds: &[Second; SECONDS], number: u64) -> Option<&Second> {
+    seconds.get(usize::try_from(number).ok()? % SECONDS)
+}
+
+impl Second {
+    fn durations(&self) -> Durations {
+        Durations {
+            count: self.count.load(Relaxed),
+            sum: Duration::from_micros(self.sum_in_micros.load(Relaxed)),
+            max: Duration::from_micros(self.max_in_micros.load(Relaxed)),
+        }
     }
 }
 
 impl Durations {
-    pub(super) fn total(all: &[Self]) -> Self {
-        all.iter().fold(Self::default(), |total, second| Self {
+    pub(super) fn total(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().fold(Self::default(), |total, second| Self {
             count: total.count + second.count,
             sum: total.sum + second.sum,
             max: total.max.max(second.max),
@@ -201,18 +213,22 @@ mod tests {
         minute.add_at(2, 3 * MS);
         let seconds = minute.seconds_at(60);
         assert_eq!(seconds.len(), SECONDS);
-        let total = Durations::total(&seconds);
+        let total = Durations::total(seconds.iter().copied());
         assert_eq!((total.count, total.max), (3, 9 * MS));
 
-        let total = Durations::total(&minute.seconds_at(61));
+        let total = Durations::total(minute.seconds_at(61));
         assert_eq!((total.count, total.max), (2, 3 * MS));
         assert_eq!(total.mean(), Some(2 * MS));
 
         minute.add_at(62, 5 * MS);
         let seconds = minute.seconds_at(62);
-        assert_eq!(Durations::total(&seconds).count, 1, "the place of the 2nd");
+        assert_eq!(
+            Durations::total(seconds.iter().copied()).count,
+            1,
+            "the place of the 2nd"
+        );
         assert_eq!(seconds.last().map(|last| last.max), Some(5 * MS));
-        assert_eq!(Durations::total(&minute.seconds_at(200)).mean(), None);
+        assert_eq!(Durations::total(minute.seconds_at(200)).mean(), None);
     }
 
     #[test]

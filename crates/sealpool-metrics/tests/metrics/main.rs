@@ -14,6 +14,8 @@ mod scrape;
 mod catalogue;
 // What each event does to the series.
 mod events;
+// What histograms have of the durations that were told.
+mod durations;
 // Recorders that come late, exporters that forget, pools that share, go and come back.
 mod recorders;
 // What dashboard and alerts ask for.
