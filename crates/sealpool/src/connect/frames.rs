@@ -28,11 +28,18 @@ impl Frames {
                 }
                 continue;
             }
-            if let Some(place) = self.head.get_mut(self.have) {
+            // Most heads come whole.
+            if self.have == 0
+                && let Some((head, rest)) = bytes.split_first_chunk()
+            {
+                self.head = *head;
+                self.have = self.head.len();
+                bytes = rest;
+            } else if let Some(place) = self.head.get_mut(self.have) {
                 *place = byte;
                 self.have += 1;
+                bytes = rest;
             }
-            bytes = rest;
             if self.have == self.head.len() {
                 let [kind, a, b, c, d] = self.head;
                 self.left = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);

@@ -15,8 +15,13 @@ use crate::{error::ConnectError, policy::Policy};
 const PROVEN: Duration = Duration::from_secs(1);
 /// What cannot heal by waiting is tried twice in this time, and no more often.
 const REFUSED: Duration = Duration::from_secs(5);
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// A server that restarts is back within a second, and a failed attempt costs it next to nothing.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The pause is this part of the time for which the server has been away.
+const PATIENCE: u32 = 20;
+/// After which, if nobody has tried, it is not known any more how long it has been away.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// Decides when a connection may be opened, and remembers how the last ones went.
 #[derive(Debug)]
@@ -40,8 +45,8 @@ struct State {
     proven: Option<Instant>,
     /// How many were opened in a row while the server was known to take them.
     opened: usize,
-    /// Failures in a row that may pass.
-    passing: u32,
+    /// Since when nothing but failures that may pass.
+    failing: Option<Instant>,
     not_before: Option<Instant>,
     /// When the last two failures were that cannot heal by waiting, the older one first.
     refused: [Option<Instant>; 2],
@@ -163,11 +168,14 @@ impl State {
         }
     }
 
-    /// Exponential, with full jitter: many services that lost one server do not come back in step.
-    fn pause(&mut self) -> Duration {
-        let longest = LONGEST_PAUSE.min(SHORTEST_PAUSE * (1 << self.passing.min(8)));
-        self.passing += 1;
-        longest.mul_f64(fastrand::f64())
+    /// The longer the server has been away, the longer, with jitter: many services that lost it do not come back in step.
+    fn pause(&mut self, now: Instant) -> Duration {
+        if self.not_before.is_some_and(|last| now > last + FORGOTTEN) {
+            self.failing = None;
+        }
+        let away = now - *self.failing.get_or_insert(now);
+        let longest = (away / PATIENCE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        longest.mul_f64(0.5 + 0.5 * fastrand::f64())
     }
 }
 
@@ -196,8 +204,9 @@ impl Turn {
         state.last = Some(Arc::clone(error));
         state.policy = Arc::downgrade(policy);
         if error.is_transient() {
-            let pause = state.pause();
-            state.not_before = Some(Instant::now() + pause);
+            let now = Instant::now();
+            let pause = state.pause(now);
+            state.not_before = Some(now + pause);
             return;
         }
         let [_, newer] = state.refused;
