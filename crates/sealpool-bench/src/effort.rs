@@ -39,12 +39,12 @@ impl Effort {
         }
     }
 
-    /// How long a run of all rows takes, as the page says.
-    pub(crate) fn name(self) -> &'static str {
+    /// What it is called on the command line.
+    pub(crate) fn flag(self) -> &'static str {
         match self {
-            Self::Full => "full",
-            Self::Quick => "quick",
-            Self::Smoke => "smoke",
+            Self::Full => "",
+            Self::Quick => "--quick ",
+            Self::Smoke => "--smoke ",
         }
     }
 }

@@ -104,3 +104,34 @@ pub(crate) struct Site {
     pub(crate) database: String,
     pub(crate) root_file: PathBuf,
 }
+
+impl Site {
+    /// For a child process: one line each.
+    pub(crate) fn to_lines(&self) -> String {
+        let Self {
+            port,
+            user,
+            password,
+            database,
+            root_file,
+        } = self;
+        format!(
+            "{port}\n{user}\n{password}\n{database}\n{}",
+            root_file.display()
+        )
+    }
+
+    pub(crate) fn from_lines(text: &str) -> Result<Self, Failure> {
+        let lines: Vec<_> = text.lines().collect();
+        let [port, user, password, database, root_file] = lines.as_slice() else {
+            return Err("a site has five lines".into());
+        };
+        Ok(Self {
+            port: port.parse()?,
+            user: (*user).to_owned(),
+            password: (*password).to_owned(),
+            database: (*database).to_owned(),
+            root_file: root_file.into(),
+        })
+    }
+}

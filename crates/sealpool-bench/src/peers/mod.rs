@@ -8,7 +8,7 @@ mod kind;
 pub(crate) use self::kind::Kind;
 mod raw;
 mod sealed;
-pub(crate) use self::sealed::Sealed;
+pub(crate) use self::sealed::{Sealed, config};
 mod sqlx;
 pub(crate) use self::sqlx::Sqlx;
 

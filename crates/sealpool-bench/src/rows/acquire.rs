@@ -7,7 +7,7 @@ use crate::{
     bench::{Bench, one_worker, two_workers},
     peers::{Contender, Kind, Peer, expect, fill, with_peer},
     rounds::{Entrant, Rounds},
-    row::{Row, Target},
+    row::{Row, SEALPOOL, Target},
 };
 
 const KINDS: [Kind; 10] = [
@@ -52,7 +52,7 @@ async fn one_task(bench: &Bench) -> Result<Row, Failure> {
     let series = rounds.series(|time| Some(*time));
     Ok(
         Row::new("acquire + release, 1 task", "ns", about, &series).must(
-            "sealpool",
+            SEALPOOL,
             Target::RatioAtMost(1.25),
             &series,
         ),
@@ -82,7 +82,7 @@ async fn many_tasks(bench: &Bench) -> Result<Row, Failure> {
     );
     let title = format!("acquire + release, {TASKS} tasks on {SIZE}");
     let series = rounds.series(|time| Some(*time));
-    Ok(Row::new(title, "ns", about, &series).must("sealpool", Target::RatioAtMost(1.15), &series))
+    Ok(Row::new(title, "ns", about, &series).must(SEALPOOL, Target::RatioAtMost(1.15), &series))
 }
 
 /// How many cycles take about this long, once the connection is open.
