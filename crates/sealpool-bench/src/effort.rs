@@ -21,6 +21,11 @@ impl Effort {
         }
     }
 
+    /// The same for what takes milliseconds and has a tight target: the more pairs, the steadier their median.
+    pub(crate) fn many_rounds(self) -> usize {
+        self.rounds() * 3
+    }
+
     /// The same for what takes seconds each time, and has no ratio as its target.
     pub(crate) fn few_rounds(self) -> usize {
         match self {

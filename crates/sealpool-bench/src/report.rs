@@ -66,9 +66,9 @@ fn cells(line: &Line) -> [String; 5] {
 /// Three digits that count.
 fn number(value: f64) -> String {
     match value.abs() {
+        _ if value.fract() == 0.0 => format!("{value:.0}"),
         100.0.. => format!("{value:.0}"),
         10.0..100.0 => format!("{value:.1}"),
-        _ if value.fract() == 0.0 => format!("{value:.0}"),
         _ => format!("{value:.2}"),
     }
 }
@@ -85,7 +85,7 @@ mod tests {
             Series { name, values }
         });
         let row = Row::new("acquire", "ns", "one task", &series).must(
-            "sealpool",
+            &["sealpool"],
             Target::RatioAtMost(1.25),
             &series,
         );

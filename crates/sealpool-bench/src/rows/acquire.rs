@@ -22,7 +22,7 @@ const KINDS: [Kind; 10] = [
     Kind::Sqlx,
     Kind::SqlxUnchecked,
 ];
-const TASKS: usize = 64;
+const TASKS: u32 = 64;
 const SIZE: u32 = 8;
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>, Failure> {
@@ -33,7 +33,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>, Failure> {
 }
 
 async fn one_task(bench: &Bench) -> Result<Row, Failure> {
-    let lasting = bench.effort().lasting(Duration::from_millis(200));
+    let lasting = bench.effort().lasting(Duration::from_millis(100));
     let mut entrants = Vec::new();
     for kind in KINDS {
         let contender = kind.open(&bench.newest().site(), SIZE)?;
@@ -44,7 +44,8 @@ async fn one_task(bench: &Bench) -> Result<Row, Failure> {
         let elapsed = with_peer!(&*contender, peer => cycles(peer, *count).await?);
         Ok(nanoseconds(elapsed) / f64::from(*count))
     };
-    let rounds = Rounds::interleaved(bench.effort().rounds(), &mut entrants, repetition).await?;
+    let rounds =
+        Rounds::interleaved(bench.effort().many_rounds(), &mut entrants, repetition).await?;
     let about = format!(
         "{}; current-thread runtime, a pool of {SIZE} with one open connection. Time of one cycle.",
         bench.newest().label()
@@ -67,13 +68,13 @@ async fn many_tasks(bench: &Bench) -> Result<Row, Failure> {
         // As many cycles as one task has time for, divided among all.
         let cycles = with_peer!(&contender, peer => {
             fill(peer, SIZE).await?;
-            calibrate(peer, lasting).await? / TASKS as u32 + 1
+            calibrate(peer, lasting).await? / TASKS + 1
         });
         entrants.push(Entrant::new(kind.name(), (contender, cycles)));
     }
     let repetition = async |(contender, count): &mut (Contender, u32)| {
         let elapsed = with_peer!(&*contender, peer => crowd(peer, *count).await?);
-        Ok(nanoseconds(elapsed) / f64::from(*count) / TASKS as f64)
+        Ok(nanoseconds(elapsed) / f64::from(*count) / f64::from(TASKS))
     };
     let rounds = Rounds::interleaved(bench.effort().rounds(), &mut entrants, repetition).await?;
     let about = format!(

@@ -41,7 +41,7 @@ impl Lent {
 }
 
 async fn measure(bench: &Bench, server: &Server) -> Result<Row, Failure> {
-    let rounds = bench.effort().rounds();
+    let rounds = bench.effort().many_rounds();
     let mut entrants = Vec::new();
     for kind in KINDS {
         let mut lent = Lent {
@@ -50,7 +50,11 @@ async fn measure(bench: &Bench, server: &Server) -> Result<Row, Failure> {
         };
         // The first one learns what the server speaks.
         lent.one_more().await?;
-        entrants.push(Entrant::new(kind.name(), lent));
+        let entrant = Entrant::new(kind.name(), lent);
+        entrants.push(match kind {
+            Kind::Sqlx => entrant.slow(bench.effort().few_rounds(), rounds),
+            _ => entrant,
+        });
     }
     let repetition = async |lent: &mut Lent| lent.one_more().await;
     let measured = Rounds::interleaved(rounds, &mut entrants, repetition).await?;

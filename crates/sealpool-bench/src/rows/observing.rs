@@ -14,7 +14,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>, Failure> {
 }
 
 async fn measure(bench: &Bench) -> Result<Row, Failure> {
-    let lasting = bench.effort().lasting(Duration::from_millis(400));
+    let lasting = bench.effort().lasting(Duration::from_millis(200));
     let mut entrants = Vec::new();
     for kind in [Kind::Sealpool, Kind::SealpoolNoop, Kind::SealpoolMetrics] {
         let contender = kind.open(&bench.newest().site(), 1)?;
@@ -25,7 +25,8 @@ async fn measure(bench: &Bench) -> Result<Row, Failure> {
         let elapsed = with_peer!(&*contender, peer => cycles(peer, *count).await?);
         Ok(nanoseconds(elapsed) / f64::from(*count))
     };
-    let rounds = Rounds::interleaved(bench.effort().rounds(), &mut entrants, repetition).await?;
+    let rounds =
+        Rounds::interleaved(bench.effort().many_rounds(), &mut entrants, repetition).await?;
     let series = rounds.series(|time| Some(*time));
     let [alone, observed @ ..] = series.as_slice() else {
         return Err("nobody was measured".into());
