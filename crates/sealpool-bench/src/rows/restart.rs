@@ -88,7 +88,7 @@ async fn measure(bench: &Bench) -> Result<Vec<Row>, Failure> {
         row(
             "longest call beyond the outage",
             "ms",
-            "The outage is from the order to stop until the server is up.",
+            "Of the calls that the outage met; it lasts from the order to stop until the server is up.",
             60.0,
             |outage| outage.longest_beyond,
         ),
@@ -142,7 +142,10 @@ async fn outage<P: Peer>(peer: P, server: &Arc<Server>) -> Result<Outage, Failur
             .filter(|at| *at >= from && **at < *from + WINDOW);
         within.count() as f64 >= enough
     };
-    let longest = calls.iter().map(|call| call.took).max().unwrap_or_default();
+    let touched = calls
+        .iter()
+        .filter(|call| call.ended > ordered && call.ended - call.took < up);
+    let longest = touched.map(|call| call.took).max().unwrap_or_default();
     // Whatever never happened took at least until the end.
     let since_up =
         |at: Option<Instant>| milliseconds(at.unwrap_or(ended).saturating_duration_since(up));
