@@ -25,7 +25,7 @@ pub(crate) enum Errand {
 const PEER: &str = "SEALPOOL_BENCH_PEER";
 const SITE: &str = "SEALPOOL_BENCH_SITE";
 const COUNT: &str = "SEALPOOL_BENCH_COUNT";
-/// Connections that are open before the first look at the memory.
+/// One connection of so many is open before the first look at the memory.
 const WARM: u32 = 10;
 
 impl Errand {
@@ -93,9 +93,10 @@ async fn two_connects<P: Peer>(peer: &P) -> Result<(Duration, Duration), Failure
 }
 
 async fn memory(kind: Kind, site: &Site, count: u32) -> Result<Vec<f64>, Failure> {
-    let contender = kind.open(site, WARM + count)?;
-    let before = idle(&contender, WARM).await?;
-    let after = idle(&contender, WARM + count).await?;
+    let warm = count.div_ceil(WARM);
+    let contender = kind.open(site, warm + count)?;
+    let before = idle(&contender, warm).await?;
+    let after = idle(&contender, warm + count).await?;
     Ok(vec![(after - before) / f64::from(count)])
 }
 

@@ -30,7 +30,7 @@ impl Effort {
     pub(crate) fn few_rounds(self) -> usize {
         match self {
             Self::Full => 15,
-            Self::Quick => 3,
+            Self::Quick => 5,
             Self::Smoke => 1,
         }
     }

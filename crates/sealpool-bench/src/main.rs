@@ -77,12 +77,20 @@ fn run(options: &Options) -> Result<(), Failure> {
         true => Workload::value_variants(),
         false => workloads,
     };
-    let mut rows = Vec::new();
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for workload in wanted {
-        for row in workload.run(&bench)? {
-            println!("{}", report::terminal(&row));
-            rows.push(row);
+        match workload.run(&bench) {
+            Ok(measured) => {
+                for row in measured {
+                    println!("{}", report::terminal(&row));
+                    rows.push(row);
+                }
+            }
+            Err(error) => failed.push(format!("{workload:?}: {error}")),
         }
+    }
+    if !failed.is_empty() {
+        return Err(format!("not measured: {}", failed.join("; ")).into());
     }
     if let Some(file) = write {
         fs::write(file, page::page(&bench, &rows)?)?;

@@ -14,10 +14,11 @@ pub(crate) fn page(bench: &Bench, rows: &[Row]) -> Result<String, Failure> {
     // Writing to a string cannot fail.
     let _ = writeln!(
         page,
-        "Made by `scripts/bench {}--write docs/benchmarks.md`: {} rounds of a row, or {} where \
-         each takes seconds.\n",
+        "Made by `scripts/bench {}--write docs/benchmarks.md`: {} rounds of a row, {} where \
+         each takes milliseconds, and {} where each takes seconds.\n",
         bench.effort().flag(),
         bench.effort().rounds(),
+        bench.effort().many_rounds(),
         bench.effort().few_rounds()
     );
     let _ = writeln!(page, "- {}", machine());

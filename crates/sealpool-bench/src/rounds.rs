@@ -1,4 +1,4 @@
-use crate::Failure;
+use crate::{Failure, peers::scrape};
 
 /// What was measured, round by round: A B C, A B C, … so that whatever else the machine does hits all of them.
 pub(crate) struct Rounds<T> {
@@ -41,6 +41,7 @@ impl<T> Rounds<T> {
     ) -> Result<Self, Failure> {
         let mut measured: Vec<_> = entrants.iter().map(|_| Vec::new()).collect();
         for round in 0..rounds {
+            scrape()?;
             for (entrant, measured) in entrants.iter_mut().zip(&mut measured) {
                 let turn = round % entrant.pace == 0;
                 measured.push(match turn {

@@ -8,7 +8,7 @@ mod kind;
 pub(crate) use self::kind::Kind;
 mod raw;
 mod sealed;
-pub(crate) use self::sealed::{Sealed, config};
+pub(crate) use self::sealed::{Sealed, config, scrape};
 mod sqlx;
 pub(crate) use self::sqlx::Sqlx;
 
@@ -40,7 +40,7 @@ pub(crate) trait Peer: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(usize, usize), Failure>> + Send;
 }
 
-/// One prepared statement, whoever executes it: a pool with acquire and release round it.
+/// One prepared statement, whoever executes it: a pool with acquire and release round it, or what needs neither.
 pub(crate) trait Single: Clone + Send + Sync + 'static {
     fn single(&self) -> impl Future<Output = Result<i32, Failure>> + Send;
 }

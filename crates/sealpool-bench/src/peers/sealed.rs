@@ -58,9 +58,22 @@ pub(crate) fn config(site: &Site) -> Config {
         .tls_root(root_file.as_path())
 }
 
+static RECORDER: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
+
+/// What an exporter does from time to time, between two measurements. Whoever has metrics has them for real.
+pub(crate) fn scrape() -> Result<(), Failure> {
+    let Some(Ok(recorder)) = RECORDER.get() else {
+        return Ok(());
+    };
+    sealpool_metrics::collect();
+    match recorder.render().contains("sealpool_acquires_total") {
+        true => Ok(()),
+        false => Err("the recorder was told nothing".into()),
+    }
+}
+
 /// The recorder of this process, installed when it is first asked for.
-pub(crate) fn recorder() -> Result<&'static PrometheusHandle, Failure> {
-    static RECORDER: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
+fn recorder() -> Result<&'static PrometheusHandle, Failure> {
     let install = || {
         let mut exporter = PrometheusBuilder::new();
         for (name, bounds) in sealpool_metrics::BUCKETS {

@@ -65,7 +65,7 @@ pub(crate) fn memory(bench: &Bench) -> Result<Vec<Row>, Failure> {
     entrants.push(Entrant::new(Kind::Sqlx.name(), Kind::Sqlx).slow(rounds.div_ceil(5), rounds));
     let connections = match bench.effort() {
         Effort::Full | Effort::Quick => 100,
-        Effort::Smoke => 20,
+        Effort::Smoke => 5,
     };
     let server = bench.newest();
     let site = server.site();
