@@ -84,11 +84,6 @@ impl Peer for Bb8 {
         let statement = payload
             .get_or_try_init(|| client.prepare(SELECT_PAYLOAD))
             .await?;
-        let rows = client.query(statement, &[]).await?;
-        let mut bytes = 0;
-        for row in &rows {
-            bytes += row.try_get::<_, &str>(0)?.len();
-        }
-        Ok((rows.len(), bytes))
+        raw::size(&client.query(statement, &[]).await?)
     }
 }

@@ -56,10 +56,5 @@ pub(super) async fn select_one(client: &ClientWrapper) -> Result<i32, Failure> {
 
 pub(super) async fn select_payload(client: &ClientWrapper) -> Result<(usize, usize), Failure> {
     let statement = client.prepare_cached(SELECT_PAYLOAD).await?;
-    let rows = client.query(&statement, &[]).await?;
-    let mut bytes = 0;
-    for row in &rows {
-        bytes += row.try_get::<_, &str>(0)?.len();
-    }
-    Ok((rows.len(), bytes))
+    raw::size(&client.query(&statement, &[]).await?)
 }

@@ -35,6 +35,21 @@ impl Kind {
         Self::SqlxUnchecked,
     ];
 
+    /// For the rows about what every call pays. Those whose ratio is wanted stand beside the reference, so that their turns
+    /// come right after its.
+    pub(crate) const POOLS: [Self; 10] = [
+        Self::Deadpool,
+        Self::Sealpool,
+        Self::SealpoolMetrics,
+        Self::DeadpoolRing,
+        Self::DeadpoolPlain,
+        Self::DeadpoolVerified,
+        Self::Bb8,
+        Self::Bb8Unchecked,
+        Self::Sqlx,
+        Self::SqlxUnchecked,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bb8 => "bb8",

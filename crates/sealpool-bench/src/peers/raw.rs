@@ -5,7 +5,7 @@ use rustls::{
     crypto::{aws_lc_rs, ring},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::{Row, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Site;
@@ -54,4 +54,13 @@ pub(super) fn tls(site: &Site, seal: Seal) -> Result<MakeRustlsConnect, Failure>
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
+}
+
+/// How many rows, and how many bytes they have.
+pub(super) fn size(rows: &[Row]) -> Result<(usize, usize), Failure> {
+    let mut bytes = 0;
+    for row in rows {
+        bytes += row.try_get::<_, &str>(0)?.len();
+    }
+    Ok((rows.len(), bytes))
 }

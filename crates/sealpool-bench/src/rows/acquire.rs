@@ -6,22 +6,10 @@ use crate::{
     Failure,
     bench::{Bench, one_worker, two_workers},
     peers::{Contender, Kind, Peer, expect, fill, with_peer},
-    rounds::{Entrant, Rounds},
+    rounds::{Entrant, Rounds, Series},
     row::{Row, SEALPOOL, Target},
 };
 
-const KINDS: [Kind; 10] = [
-    Kind::Deadpool,
-    Kind::Sealpool,
-    Kind::SealpoolMetrics,
-    Kind::DeadpoolRing,
-    Kind::DeadpoolPlain,
-    Kind::DeadpoolVerified,
-    Kind::Bb8,
-    Kind::Bb8Unchecked,
-    Kind::Sqlx,
-    Kind::SqlxUnchecked,
-];
 const TASKS: u32 = 64;
 const SIZE: u32 = 8;
 
@@ -33,9 +21,20 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>, Failure> {
 }
 
 async fn one_task(bench: &Bench) -> Result<Row, Failure> {
+    let series = alone(bench, &Kind::POOLS).await?;
+    let title = "acquire + release, 1 task";
+    let about = format!(
+        "{}; current-thread runtime, a pool of {SIZE} with one open connection. Time of one cycle.",
+        bench.newest().label()
+    );
+    Ok(Row::new(title, "ns", about, &series).must(SEALPOOL, Target::RatioAtMost(1.25), &series))
+}
+
+/// The time of one cycle in nanoseconds, by one task that has the pool to itself.
+pub(super) async fn alone(bench: &Bench, kinds: &[Kind]) -> Result<Vec<Series>, Failure> {
     let lasting = bench.effort().lasting(Duration::from_millis(100));
     let mut entrants = Vec::new();
-    for kind in KINDS {
+    for kind in kinds {
         let contender = kind.open(&bench.newest().site(), SIZE)?;
         let cycles = with_peer!(&contender, peer => calibrate(peer, lasting).await?);
         entrants.push(Entrant::new(kind.name(), (contender, cycles)));
@@ -44,26 +43,15 @@ async fn one_task(bench: &Bench) -> Result<Row, Failure> {
         let elapsed = with_peer!(&*contender, peer => cycles(peer, *count).await?);
         Ok(nanoseconds(elapsed) / f64::from(*count))
     };
-    let rounds =
-        Rounds::interleaved(bench.effort().many_rounds(), &mut entrants, repetition).await?;
-    let about = format!(
-        "{}; current-thread runtime, a pool of {SIZE} with one open connection. Time of one cycle.",
-        bench.newest().label()
-    );
-    let series = rounds.series(|time| Some(*time));
-    Ok(
-        Row::new("acquire + release, 1 task", "ns", about, &series).must(
-            SEALPOOL,
-            Target::RatioAtMost(1.25),
-            &series,
-        ),
-    )
+    let rounds = bench.effort().many_rounds();
+    let measured = Rounds::interleaved(rounds, &mut entrants, repetition).await?;
+    Ok(measured.series(|time| Some(*time)))
 }
 
 async fn many_tasks(bench: &Bench) -> Result<Row, Failure> {
     let lasting = bench.effort().lasting(Duration::from_millis(300));
     let mut entrants = Vec::new();
-    for kind in KINDS {
+    for kind in Kind::POOLS {
         let contender = kind.open(&bench.newest().site(), SIZE)?;
         // As many cycles as one task has time for, divided among all.
         let cycles = with_peer!(&contender, peer => {
@@ -87,7 +75,7 @@ async fn many_tasks(bench: &Bench) -> Result<Row, Failure> {
 }
 
 /// How many cycles take about this long, once the connection is open.
-pub(super) async fn calibrate<P: Peer>(peer: &P, lasting: Duration) -> Result<u32, Failure> {
+async fn calibrate<P: Peer>(peer: &P, lasting: Duration) -> Result<u32, Failure> {
     let mut count = 8;
     loop {
         let elapsed = cycles(peer, count).await?;
@@ -101,7 +89,7 @@ pub(super) async fn calibrate<P: Peer>(peer: &P, lasting: Duration) -> Result<u3
 }
 
 /// The time of so many cycles. What was acquired works: that is asked outside of it.
-pub(super) async fn cycles<P: Peer>(peer: &P, count: u32) -> Result<Duration, Failure> {
+async fn cycles<P: Peer>(peer: &P, count: u32) -> Result<Duration, Failure> {
     expect(P::select_one(&mut peer.acquire().await?).await?, 1)?;
     let started = Instant::now();
     for _ in 0..count {
@@ -131,6 +119,6 @@ async fn crowd<P: Peer>(peer: &P, count: u32) -> Result<Duration, Failure> {
     Ok(elapsed)
 }
 
-pub(super) fn nanoseconds(time: Duration) -> f64 {
+fn nanoseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e9
 }

@@ -10,18 +10,6 @@ use crate::{
     row::{Row, SEALPOOL, Target},
 };
 
-const KINDS: [Kind; 10] = [
-    Kind::Deadpool,
-    Kind::Sealpool,
-    Kind::SealpoolMetrics,
-    Kind::DeadpoolRing,
-    Kind::DeadpoolPlain,
-    Kind::DeadpoolVerified,
-    Kind::Bb8,
-    Kind::Bb8Unchecked,
-    Kind::Sqlx,
-    Kind::SqlxUnchecked,
-];
 const SIZE: u32 = 8;
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>, Failure> {
@@ -33,7 +21,7 @@ async fn measure(bench: &Bench) -> Result<Rounds<Crowd>, Failure> {
     let lasting = bench.effort().lasting(Duration::from_millis(1000));
     let site = bench.newest().site();
     let mut entrants = Vec::new();
-    for kind in KINDS {
+    for kind in Kind::POOLS {
         let contender = kind.open(&site, SIZE)?;
         let turn = with_peer!(contender, peer => {
             fill(&peer, SIZE).await?;
