@@ -58,13 +58,15 @@ async fn crowd<S: Single>(single: S, tasks: usize, lasting: Duration) -> Result<
         running.spawn(async move {
             let mut latencies = Vec::new();
             let mut began = Instant::now();
-            while began - started < lasting {
+            loop {
                 expect(single.single().await?, 1)?;
                 let ended = Instant::now();
                 latencies.push(ended - began);
                 began = ended;
+                if ended - started > lasting {
+                    return Ok::<_, Failure>(latencies);
+                }
             }
-            Ok::<_, Failure>(latencies)
         });
     }
     let mut sorted = Vec::new();

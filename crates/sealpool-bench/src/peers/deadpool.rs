@@ -39,6 +39,11 @@ impl Peer for Deadpool {
         Ok(self.0.get().await?)
     }
 
+    async fn cycle(&self) -> Result<(), Failure> {
+        drop(self.0.get().await?);
+        Ok(())
+    }
+
     async fn select_one(client: &mut Object) -> Result<i32, Failure> {
         select_one(client).await
     }

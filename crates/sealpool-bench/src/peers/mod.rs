@@ -23,13 +23,8 @@ pub(crate) trait Peer: Clone + Send + Sync + 'static {
 
     fn acquire(&self) -> impl Future<Output = Result<Self::Client, Failure>> + Send;
 
-    /// Acquires and releases.
-    fn cycle(&self) -> impl Future<Output = Result<(), Failure>> + Send {
-        async {
-            drop(self.acquire().await?);
-            Ok(())
-        }
-    }
+    /// Acquires and releases, as directly as an application does: a way round [`Peer::acquire`] would move the client twice.
+    fn cycle(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// [`SELECT_ONE`], prepared.
     fn select_one(client: &mut Self::Client) -> impl Future<Output = Result<i32, Failure>> + Send;

@@ -92,6 +92,11 @@ impl Peer for Sealed {
         Ok(self.0.acquire().await?)
     }
 
+    async fn cycle(&self) -> Result<(), Failure> {
+        drop(self.0.acquire().await?);
+        Ok(())
+    }
+
     async fn select_one(client: &mut Client) -> Result<i32, Failure> {
         deadpool::select_one(client).await
     }

@@ -44,6 +44,11 @@ impl Peer for Sqlx {
         Ok(self.0.acquire().await?)
     }
 
+    async fn cycle(&self) -> Result<(), Failure> {
+        drop(self.0.acquire().await?);
+        Ok(())
+    }
+
     async fn select_one(client: &mut Self::Client) -> Result<i32, Failure> {
         Ok(sqlx::query_scalar(SELECT_ONE)
             .fetch_one(&mut **client)
