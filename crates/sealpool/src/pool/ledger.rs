@@ -32,6 +32,8 @@ pub(super) struct Card {
     request: CancelHandle,
     /// From the end of its opening to the beginning of its closing.
     pooled: AtomicBool,
+    /// Whether it is one of the lane's, which are never lent.
+    in_lane: AtomicBool,
     loan: Mutex<Option<Lent>>,
     hold: Mutex<Hold>,
 }
@@ -87,6 +89,7 @@ impl Ledger {
             condition,
             request,
             pooled: AtomicBool::new(false),
+            in_lane: AtomicBool::new(false),
             loan: Mutex::default(),
             hold: Mutex::new(Hold {
                 owner: Some(owner),
@@ -123,8 +126,10 @@ impl Ledger {
 
     pub(super) fn connections(&self) -> Vec<ConnectionInfo> {
         let cards = self.cards();
-        let pooled = cards.iter().filter(|card| card.is_pooled());
-        pooled.map(|card| card.info()).collect()
+        let open = cards
+            .iter()
+            .filter(|card| card.is_pooled() || card.is_in_lane());
+        open.map(|card| card.info()).collect()
     }
 }
 
@@ -153,12 +158,21 @@ impl Card {
         self.pooled.load(Ordering::Relaxed)
     }
 
+    pub(super) fn is_in_lane(&self) -> bool {
+        self.in_lane.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn join_lane(&self) {
+        self.in_lane.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn enter(&self) {
         self.pooled.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn leave(&self) {
         self.pooled.store(false, Ordering::Relaxed);
+        self.in_lane.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn is_suspected(&self) -> bool {
@@ -182,6 +196,7 @@ impl Card {
             age: self.opened.elapsed(),
             uses: self.uses(),
             held: self.holder().map(|holder| holder.held),
+            in_lane: self.is_in_lane(),
             tls: Arc::clone(&self.tls),
         }
     }

@@ -14,6 +14,7 @@ use super::{
     gate::Gate,
     hooks::Hooks,
     house::House,
+    lane::Tracks,
     listening::Listeners,
     mend,
     opening::{Kept, Outcome},
@@ -41,6 +42,7 @@ pub(super) struct Manager {
     pub(super) house: Arc<House>,
     pub(super) permits: Arc<Permits>,
     pub(super) gate: Arc<Gate>,
+    pub(super) lane: Arc<Tracks>,
     pub(super) listeners: Arc<Listeners>,
     pub(super) shelf: Arc<Shelf>,
     pub(super) suspension: Suspension,
@@ -59,12 +61,16 @@ impl Manager {
         let policy = connector.policy();
         let pooling = policy.pooling;
         let permits = Arc::new(Permits::new(pooling.max_size, pooling.max_waiting));
+        let house = Arc::new(House::new(hooks, Arc::clone(&permits)));
+        let gate = Arc::<Gate>::default();
+        let lane = Tracks::new(connector.clone(), Arc::clone(&house), Arc::clone(&gate));
         Self {
             name: policy.name(),
             connector,
-            house: Arc::new(House::new(hooks, Arc::clone(&permits))),
+            house,
             permits,
-            gate: Arc::default(),
+            gate,
+            lane: Arc::new(lane),
             listeners: Arc::default(),
             shelf: Arc::default(),
             suspension: Suspension::default(),
@@ -79,6 +85,7 @@ impl Manager {
         self.house.closing.store(true, Ordering::Relaxed);
         self.upkeep.end();
         self.listeners.end();
+        self.lane.close();
         self.permits.close();
         self.gate.close();
         self.shelf.close();
@@ -120,9 +127,13 @@ impl Manager {
     pub(super) fn is_overfull(&self) -> bool {
         let cards = self.house.ledger.cards();
         let pooled = cards.iter().filter(|card| card.is_pooled()).count();
-        let opening = self.gate.opening();
-        let opening = opening.saturating_sub(self.listeners.opening());
-        pooled + opening > self.permits.limit()
+        pooled + self.opening() > self.permits.limit()
+    }
+
+    /// How many are being opened to be lent.
+    pub(super) fn opening(&self) -> usize {
+        let others = self.listeners.opening() + self.lane.opening();
+        self.gate.opening().saturating_sub(others)
     }
 
     pub(super) fn next_turn(&self) -> f64 {

@@ -66,6 +66,7 @@ fn apply(connections: &managed::Pool<Manager>, old: &Policy, new: &Policy) {
     if new.max_size != old.max_size {
         resize(connections, new.max_size);
     }
+    connections.manager().lane.renew();
 }
 
 /// Reads the configuration again from time to time, where that is asked for. What has changed is taken when it has been

@@ -33,6 +33,7 @@ impl Pool {
         house.evictions.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         retire(&self.connections, |session| session.retirement(now));
+        self.connections.manager().lane.renew();
     }
 }
 
@@ -47,7 +48,9 @@ pub(super) fn resize<W: From<managed::Object<Manager>>>(
             connections.resize(max_size);
         }
     });
-    let mut surplus = manager.house.ledger.cards().len().saturating_sub(max_size);
+    let cards = manager.house.ledger.cards();
+    let cards = cards.iter().filter(|card| !card.is_in_lane());
+    let mut surplus = cards.count().saturating_sub(max_size);
     retire(connections, |_| {
         let one_too_many = surplus > 0;
         surplus = surplus.saturating_sub(1);

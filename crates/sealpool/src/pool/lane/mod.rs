@@ -1,0 +1,390 @@
+//! Single statements of many, pipelined on a few connections.
+
+use std::{
+    panic::Location,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{Pool, gate::Verdict, manager::Manager, permits::Counted};
+use crate::{
+    connect::Outcome,
+    error::{AcquireTimeout, Error},
+    event::Event,
+};
+
+mod error;
+mod keeper;
+mod refusal;
+mod statement;
+mod track;
+mod tracks;
+mod watched;
+mod words;
+
+pub use error::LaneError;
+pub(super) use tracks::Tracks;
+
+use error::Kind;
+use statement::{Ask, Count, Order, Rows, Setback};
+use track::Track;
+
+/// Single statements of many tasks, which share a few connections: each is sent at once, behind those that are under way,
+/// and nobody waits for a connection of his own.
+///
+/// Made by [`Pool::lane`] and cheap to clone. Each statement is a transaction of its own. What opens a transaction, changes
+/// the session or needs a cursor is refused before anything is sent, and goes through [`Pool::acquire`]. What gets past
+/// that, hidden in a function for instance, closes the connection as soon as its traffic shows it, with a warning that
+/// names the place of the call; what a function does to the session is not noticed unless the server reports it.
+///
+/// A statement is prepared and kept, once for each connection and text: write parameters, not values. The server ends one
+/// that takes longer than `lane.statement_timeout`, that one alone; if it does not, the connection is closed when a
+/// statement on it has been under way for twice that time and a second.
+///
+/// A call that is dropped disturbs nobody: what has been sent goes on. An answer stays on its connection until its call is
+/// polled, so a future that nobody polls holds up those behind it, as long as the server's limit lets it.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    pool: Pool,
+    again: Again,
+    unchecked: bool,
+}
+
+/// Whether a statement that may have been done is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    Never,
+    Vouched,
+}
+
+/// The limit of a call that has to wait or to begin again.
+#[derive(Debug, Default)]
+struct Deadline(Option<Instant>);
+
+impl Pool {
+    /// A way to send single statements without a client of one's own: many share a few connections, which carries more of
+    /// them than clients do. Setting `lane.max_size` says how many connections, beside those of `pool.max_size`.
+    ///
+    /// ```
+    /// use sealpool::{Lane, LaneError, Outcome, Pool};
+    ///
+    /// # async fn visit(pool: &Pool, page: i64) -> Result<(), LaneError> {
+    /// let lane: Lane = pool.lane();
+    /// let row = lane.query_one("select title from pages where id = $1", &[&page]).await?;
+    /// println!("{}", row.get::<_, &str>(0));
+    /// let visited = lane.execute("update pages set visits = visits + 1 where id = $1", &[&page]).await;
+    /// match visited.map_err(|error| error.outcome()) {
+    ///     Ok(_) => {}
+    ///     Err(Outcome::Unknown) => {} // it may have been done: look before doing it again
+    ///     Err(_) => {}                // it was not done
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        Lane {
+            pool: self.clone(),
+            again: Again::Never,
+            unchecked: false,
+        }
+    }
+}
+
+impl Pool {
+    fn manager(&self) -> &Manager {
+        self.connections.manager()
+    }
+
+    /// Has somebody look after what all connections depend on.
+    fn keep_up(&self) {
+        self.manager().upkeep.ensure(&self.connections);
+    }
+}
+
+impl Lane {
+    /// The same lane for statements that may be done twice, as reads may: one whose connection is lost is sent again on
+    /// another, within `pool.acquire_timeout`. Without it, only what had not left is.
+    #[must_use]
+    pub fn retry_reads(&self) -> Self {
+        Self {
+            again: Again::Vouched,
+            ..self.clone()
+        }
+    }
+
+    /// The same lane for statements whose text is not looked at: for tests of what happens then.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unchecked(&self) -> Self {
+        Self {
+            unchecked: true,
+            ..self.clone()
+        }
+    }
+
+    /// The rows of a statement.
+    ///
+    /// # Errors
+    ///
+    /// A statement that a lane does not take, [`Error::Timeout`] and the other errors of an acquire when there was no place
+    /// for it, what the server says of it, and a lost connection. [`LaneError::outcome`] says what became of it.
+    #[track_caller]
+    pub fn query<'a>(
+        &'a self,
+        text: &'a str,
+        params: &'a [&'a (dyn ToSql + Sync)],
+    ) -> impl Future<Output = Result<Vec<Row>, LaneError>> + Send + 'a {
+        self.run::<Rows>(text, params, Location::caller())
+    }
+
+    /// The one row that a statement must have.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lane::query`], and any other number of rows; the statement has been done then.
+    #[track_caller]
+    pub fn query_one<'a>(
+        &'a self,
+        text: &'a str,
+        params: &'a [&'a (dyn ToSql + Sync)],
+    ) -> impl Future<Output = Result<Row, LaneError>> + Send + 'a {
+        let place = Location::caller();
+        async move {
+            let mut rows = self.run::<Rows>(text, params, place).await?;
+            match (rows.pop(), rows.len()) {
+                (Some(row), 0) => Ok(row),
+                (row, more) => Err(miscounted("one row", more + usize::from(row.is_some()))),
+            }
+        }
+    }
+
+    /// The row of a statement, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lane::query`], and more than one row; the statement has been done then.
+    #[track_caller]
+    pub fn query_opt<'a>(
+        &'a self,
+        text: &'a str,
+        params: &'a [&'a (dyn ToSql + Sync)],
+    ) -> impl Future<Output = Result<Option<Row>, LaneError>> + Send + 'a {
+        let place = Location::caller();
+        async move {
+            let mut rows = self.run::<Rows>(text, params, place).await?;
+            match (rows.pop(), rows.len()) {
+                (row, 0) => Ok(row),
+                (_, more) => Err(miscounted("one row or none", more + 1)),
+            }
+        }
+    }
+
+    /// How many rows a statement has changed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lane::query`].
+    #[track_caller]
+    pub fn execute<'a>(
+        &'a self,
+        text: &'a str,
+        params: &'a [&'a (dyn ToSql + Sync)],
+    ) -> impl Future<Output = Result<u64, LaneError>> + Send + 'a {
+        self.run::<Count>(text, params, Location::caller())
+    }
+
+    async fn run<A: Ask>(
+        &self,
+        text: &str,
+        params: &[&(dyn ToSql + Sync)],
+        place: &'static Location<'static>,
+    ) -> Result<A::Answer, LaneError> {
+        let mut told = Told {
+            manager: self.manager(),
+            outcome: Outcome::NotSent,
+        };
+        let order = Order {
+            text,
+            params,
+            place,
+            unchecked: self.unchecked,
+        };
+        let result = self.send::<A>(order, &mut told.outcome).await;
+        told.outcome = match &result {
+            Ok(_) => Outcome::Answered,
+            Err(error) => error.outcome(),
+        };
+        result
+    }
+
+    async fn send<A: Ask>(
+        &self,
+        order: Order<'_>,
+        sent: &mut Outcome,
+    ) -> Result<A::Answer, LaneError> {
+        if !order.unchecked {
+            refusal::begins_well(order.text)?;
+        }
+        let tracks = &self.manager().lane;
+        let mut deadline = Deadline::default();
+        let mut is_stale = false;
+        loop {
+            let track = self.place(&mut deadline).await?;
+            let setback = match tracks.ask::<A>(&track, order, sent).await {
+                Ok(answer) => return Ok(answer),
+                Err(setback) => setback,
+            };
+            let error = match setback {
+                Setback::Occupied => continue,
+                Setback::Final(error) => return Err(error),
+                Setback::Stale(_) if !is_stale => {
+                    is_stale = true;
+                    *sent = Outcome::NotSent;
+                    continue;
+                }
+                Setback::Stale(error) => return Err(error),
+                Setback::NotSent(error) => {
+                    *sent = Outcome::NotSent;
+                    LaneError::new(Kind::Lost(error), Outcome::NotSent)
+                }
+                Setback::Lost(error) if self.again == Again::Vouched => error,
+                Setback::Lost(error) => return Err(error),
+            };
+            if deadline.is_over(self) {
+                return Err(error);
+            }
+        }
+    }
+
+    /// A connection with a place for one more statement.
+    async fn place(&self, deadline: &mut Deadline) -> Result<Arc<Track>, LaneError> {
+        let manager = self.manager();
+        let tracks = &manager.lane;
+        if tracks.max_size() == 0 {
+            return Err(LaneError::new(Kind::Off, Outcome::NotSent));
+        }
+        if tracks.is_closed() {
+            return Err(Error::Closed.into());
+        }
+        self.pool.keep_up();
+        tracks.keeper.ensure(tracks);
+        if tracks.waiting.load(Ordering::SeqCst) == 0
+            && !manager.suspension.is_on()
+            && let Some(track) = tracks.choose()
+        {
+            return Ok(track);
+        }
+        self.wait(deadline).await
+    }
+
+    /// The same, in the order of asking.
+    async fn wait(&self, deadline: &mut Deadline) -> Result<Arc<Track>, LaneError> {
+        let manager = self.manager();
+        let tracks = &manager.lane;
+        let policy = manager.connector().policy();
+        let (_waiting, before) = Counted::new(&tracks.waiting);
+        if let Some(most) = policy.pooling.max_waiting.filter(|most| before >= *most) {
+            return Err(Error::QueueFull(most).into());
+        }
+        let limit = policy.pooling.acquire_timeout;
+        let mut verdicts = manager.gate.verdicts();
+        let verdict = async {
+            if manager.is_closing() {
+                return Error::Closed;
+            }
+            match verdicts.changed().await {
+                Ok(()) => match &*verdicts.borrow() {
+                    Verdict::Refused(error) => Error::Connect(error.clone()),
+                    Verdict::Closed | Verdict::None => Error::Closed,
+                },
+                Err(_) => Error::Closed,
+            }
+        };
+        let work = async {
+            // It is never closed.
+            let _next = tracks.turnstile.acquire().await;
+            manager.suspension.over().await;
+            let (mut failures, _) = tracks.failure();
+            loop {
+                if tracks.is_closed() {
+                    return Err(Error::Closed);
+                }
+                if let Some(track) = tracks.choose() {
+                    return Ok(track);
+                }
+                tracks.room.notified().await;
+                let (times, last) = tracks.failure();
+                if let Some(error) = last.filter(|_| times != failures) {
+                    failures = times;
+                    let is_hopeless = !policy.pooling.retry || !error.is_transient();
+                    if is_hopeless && tracks.all().is_empty() {
+                        return Err(Error::Connect(error));
+                    }
+                    tracks.unpause();
+                }
+            }
+        };
+        let until = deadline.within(limit);
+        tokio::select! {
+            biased;
+            error = verdict => Err(error.into()),
+            result = timeout_at(until, work) => match result {
+                Ok(placed) => placed.map_err(LaneError::from),
+                Err(_) => Err(self.late(limit).into()),
+            },
+        }
+    }
+
+    fn late(&self, limit: Duration) -> Error {
+        let manager = self.manager();
+        Error::Timeout(AcquireTimeout {
+            limit,
+            setting: Some("pool.acquire_timeout"),
+            status: manager.status().into(),
+            oldest: None,
+            last: manager.gate.last_failure(),
+        })
+    }
+
+    fn manager(&self) -> &Manager {
+        self.pool.manager()
+    }
+}
+
+impl Deadline {
+    /// From the first wait on.
+    fn within(&mut self, limit: Duration) -> Instant {
+        *self.0.get_or_insert_with(|| Instant::now() + limit)
+    }
+
+    /// From the first failure on.
+    fn is_over(&mut self, lane: &Lane) -> bool {
+        let limit = lane.manager().connector().policy().pooling.acquire_timeout;
+        Instant::now() >= self.within(limit)
+    }
+}
+
+fn miscounted(asked: &'static str, got: usize) -> LaneError {
+    LaneError::new(Kind::Rows { asked, got }, Outcome::Answered)
+}
+
+/// Tells what became of a statement, also of one whose call is dropped.
+struct Told<'a> {
+    manager: &'a Manager,
+    outcome: Outcome,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        let observers = self.manager.connector().observer();
+        if observers.are_there() {
+            observers.on_event(&Event::LaneStatementEnded {
+                outcome: self.outcome,
+            });
+        }
+    }
+}
