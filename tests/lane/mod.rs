@@ -331,8 +331,7 @@ async fn calls_that_are_dropped_disturb_nobody(rig: Arc<Rig>) {
     let insert = format!("insert into {table} select $1 from pg_sleep(0.05)");
     for id in 0..20_i32 {
         let patience = Duration::from_millis(u64::try_from(id).unwrap() * 3);
-        let given_up = tokio::time::timeout(patience, lane.execute(&insert, &[&id]));
-        let _ = given_up.await;
+        let _ = tokio::time::timeout(patience, lane.execute(&insert, &[&id])).await;
         assert!(pool.status().lane_outstanding <= 4);
     }
     assert_eq!(

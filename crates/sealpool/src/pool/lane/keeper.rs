@@ -40,9 +40,6 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn ensure(&self, tracks: &Arc<Tracks>) {
-        if self.dozing.load(Ordering::Relaxed) && self.dozing.swap(false, Ordering::Relaxed) {
-            self.wake();
-        }
         if self.running.load(Ordering::Relaxed) || self.running.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -56,6 +53,13 @@ impl Keeper {
                 never = run(&tracks) => match never {},
             }
         });
+    }
+
+    /// Takes note that a statement is under way.
+    pub(super) fn stir(&self) {
+        if self.dozing.load(Ordering::SeqCst) && self.dozing.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
     }
 
     pub(super) fn wake(&self) {
@@ -92,6 +96,8 @@ async fn run(tracks: &Arc<Tracks>) -> Infallible {
 impl Tracks {
     /// Looks at all connections; how long the next look may wait.
     fn look(self: &Arc<Self>, now: Instant) -> Duration {
+        // Before it is known that nothing is under way, so that nobody begins unnoticed.
+        self.keeper.dozing.store(true, Ordering::SeqCst);
         let policy = self.connector.policy();
         self.follow(&policy.lane);
         self.unpause();
@@ -119,7 +125,9 @@ impl Tracks {
             }
             is_over
         });
-        self.keeper.dozing.store(pause > LOOK, Ordering::Relaxed);
+        if pause <= LOOK {
+            self.keeper.dozing.store(false, Ordering::SeqCst);
+        }
         self.invite();
         pause
     }

@@ -115,6 +115,7 @@ impl Tracks {
         let (number, polled) = first.await.map_err(|_| Setback::Occupied)?;
         // If the call is dropped from here on, its statement goes on.
         *sent = Outcome::Unknown;
+        self.keeper.stir();
         let result = match polled {
             Poll::Ready(result) => result,
             Poll::Pending => work.await,
