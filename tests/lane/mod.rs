@@ -6,7 +6,14 @@ use std::{
 use sealpool::{Class, Client, Config, Error, LaneError, Outcome};
 use tokio::task::JoinSet;
 
-use crate::rig::{Rig, SLACK, chain, eventually, on_both};
+use crate::{
+    outcome::table,
+    rig::{Rig, SLACK, chain, eventually, on_both},
+};
+
+mod faults;
+mod life;
+mod smuggled;
 
 on_both! {
     on_shared() => a_lane_gives_what_a_client_gives;
@@ -24,14 +31,6 @@ on_both! {
 /// A pool with a lane of so many connections.
 fn laned(rig: &Rig, size: u32) -> Config {
     rig.retrying().pool_max_size(2).lane_max_size(size)
-}
-
-/// A table of this test alone.
-async fn table(admin: &Client, name: &str) -> String {
-    let name = format!("lane_{name}_{}", fastrand::u64(..));
-    let create = format!("create table {name} (id int primary key)");
-    admin.batch_execute(&create).await.unwrap();
-    name
 }
 
 fn refused(error: &LaneError) -> (Outcome, Class) {
