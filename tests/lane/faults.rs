@@ -7,7 +7,7 @@ use std::{
 };
 
 use sealpool::{Class, Client, Lane, Outcome, Pool};
-use sealpool_testkit::{Proxy, Tap};
+use sealpool_testkit::{Direction, Proxy, Tap, Treatment};
 
 use super::{laned, refused};
 use crate::{
@@ -20,6 +20,28 @@ on_both! {
     through_proxy() => a_server_that_keeps_silent;
     through_proxy() => a_connection_that_died_while_nobody_used_it;
     on_own(|builder| builder) => a_server_that_ends_connections;
+}
+
+/// What the server still takes for connections, though they have ended in the black hole.
+async fn forget(rig: &Rig, proxy: &Proxy) {
+    for link in proxy.links() {
+        link.treat(Direction::ToServer, Treatment::Reset);
+    }
+    let admin = rig.pool(rig.retrying()).acquire().await.unwrap();
+    admin.query(KILL, &[]).await.unwrap();
+}
+
+const KILL: &str = "select pg_terminate_backend(pid) from pg_stat_activity \
+                    where usename = current_user and pid <> pg_backend_pid()";
+
+async fn recovered(rig: &Rig, pool: &Pool) {
+    pool.lane()
+        .retry_reads()
+        .query("select 1", &[])
+        .await
+        .unwrap();
+    pool.reconfigure(laned(rig, 0)).await.unwrap();
+    rig.recovered(pool).await;
 }
 
 struct Cut {
@@ -142,7 +164,7 @@ async fn a_server_that_keeps_silent(rig: Arc<Rig>, proxy: Arc<Proxy>) {
         Outcome::Unknown,
         "its time is over"
     );
-    rig.recovered(&pool).await;
+    recovered(&rig, &pool).await;
 }
 
 async fn a_connection_that_died_while_nobody_used_it(rig: Arc<Rig>, proxy: Arc<Proxy>) {
@@ -157,7 +179,8 @@ async fn a_connection_that_died_while_nobody_used_it(rig: Arc<Rig>, proxy: Arc<P
         .expect("it was asked first");
     let counts = rig.record.counts();
     assert_eq!(counts.checks.get("failed"), Some(&1), "{counts:?}");
-    rig.recovered(&pool).await;
+    forget(&rig, &proxy).await;
+    recovered(&rig, &pool).await;
 }
 
 async fn a_server_that_ends_connections(rig: Arc<Rig>) {
@@ -189,9 +212,7 @@ async fn a_server_that_ends_connections(rig: Arc<Rig>) {
     let admin = pool.acquire().await.unwrap();
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let kill = "select pg_terminate_backend(pid) from pg_stat_activity \
-                    where usename = current_user and pid <> pg_backend_pid()";
-        admin.query(kill, &[]).await.unwrap();
+        admin.query(KILL, &[]).await.unwrap();
     }
     stop.store(true, Ordering::SeqCst);
     let mut answered = 0;
@@ -213,5 +234,5 @@ async fn a_server_that_ends_connections(rig: Arc<Rig>) {
     }
     assert!(answered > 50, "{answered}");
     drop(admin);
-    rig.recovered(&pool).await;
+    recovered(&rig, &pool).await;
 }

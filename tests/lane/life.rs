@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealpool::{Class, Config, Lane, LaneError, Outcome, Pool};
+use sealpool::{Class, Lane, LaneError, Outcome, Pool};
 use tokio::task::JoinSet;
 
 use super::{laned, refused, running};
@@ -89,9 +89,17 @@ async fn count(pool: &Pool, table: &str) -> usize {
 }
 
 async fn nothing_is_lost_while_connections_are_replaced(rig: Arc<Rig>) {
-    let quick = |config: Config| config.tls_rotate_within(Duration::from_millis(1));
-    let base = || quick(laned(&rig, 2)).lane_max_depth(4_u32);
-    let pool = rig.pool(base());
+    let base = laned(&rig, 2)
+        .lane_max_depth(4_u32)
+        .tls_rotate_within(Duration::from_millis(1));
+    let named = base.clone().application_name("another");
+    let silent = named.clone().tls_sni(false);
+    let longer = silent
+        .clone()
+        .lane_statement_timeout(Duration::from_secs(9));
+    let smaller = longer.clone().lane_max_size(1_u32);
+    let shorter = smaller.clone().pool_max_lifetime(Duration::from_millis(50));
+    let pool = rig.pool(base.clone());
     let table = {
         let admin = pool.acquire().await.unwrap();
         table(&admin, "replaced").await
@@ -99,21 +107,15 @@ async fn nothing_is_lost_while_connections_are_replaced(rig: Arc<Rig>) {
     let traffic = Traffic::begin(&pool.lane(), &table);
     traffic.goes_on().await;
     for (config, reason) in [
-        (base().application_name("another"), "evicted"),
-        (
-            base().application_name("another").tls_sni(false),
-            "tls_rotated",
-        ),
-        (
-            base().lane_statement_timeout(Duration::from_secs(9)),
-            "evicted",
-        ),
-        (base().lane_max_size(1_u32), "resized"),
-        (
-            base().pool_max_lifetime(Duration::from_millis(50)),
-            "max_lifetime",
-        ),
+        (named, "evicted"),
+        (silent, "tls_rotated"),
+        (longer, "evicted"),
+        (smaller, "resized"),
     ] {
+        eventually("there are two", async || {
+            pool.status().lane_connections == 2
+        })
+        .await;
         let before = rig.record.counts().closed.get(reason).copied();
         pool.reconfigure(config).await.unwrap();
         eventually(reason, async || {
@@ -122,7 +124,12 @@ async fn nothing_is_lost_while_connections_are_replaced(rig: Arc<Rig>) {
         .await;
         traffic.goes_on().await;
     }
-    pool.reconfigure(base()).await.unwrap();
+    pool.reconfigure(shorter).await.unwrap();
+    eventually("they get old", async || {
+        rig.record.counts().closed.contains_key("max_lifetime")
+    })
+    .await;
+    pool.reconfigure(base).await.unwrap();
     let opened = rig.record.counts().opened;
     pool.evict_all();
     eventually("they are replaced", async || {
@@ -178,9 +185,11 @@ async fn a_shutdown_that_does_not_wait(rig: Arc<Rig>) {
 
 async fn a_suspended_pool_sends_nothing(rig: Arc<Rig>) {
     let limit = Duration::from_millis(200);
-    let pool = rig.pool(laned(&rig, 1).pool_acquire_timeout(limit));
+    let pool = rig.pool(laned(&rig, 1));
     let lane = pool.lane();
     lane.query("select 1", &[]).await.unwrap();
+    let config = laned(&rig, 1).pool_acquire_timeout(limit);
+    pool.reconfigure(config).await.unwrap();
     pool.suspend();
     let error = lane.query("select 1", &[]).await.unwrap_err();
     assert_eq!(refused(&error), (Outcome::NotSent, Class::Timeout));

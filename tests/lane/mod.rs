@@ -352,10 +352,13 @@ async fn calls_that_are_dropped_disturb_nobody(rig: Arc<Rig>) {
 async fn those_who_wait_are_served_in_order_or_refused(rig: Arc<Rig>) {
     let limit = Duration::from_millis(400);
     let config = laned(&rig, 1).lane_max_depth(1_u32).pool_max_waiting(2_u32);
-    let pool = rig.pool(config.clone().pool_acquire_timeout(limit));
+    let pool = rig.pool(config.clone());
     let lane = pool.lane();
-    lane.query("select 1", &[]).await.unwrap();
-    lane.query("select pg_sleep(0)", &[]).await.unwrap();
+    for text in ["select 1", "select pg_sleep(2)"] {
+        lane.query(text, &[]).await.unwrap();
+    }
+    let config = config.pool_acquire_timeout(limit);
+    pool.reconfigure(config).await.unwrap();
     let started = Instant::now();
     let (long, first, second, third) = tokio::join!(
         lane.query("select pg_sleep(2)", &[]),

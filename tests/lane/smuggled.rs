@@ -25,17 +25,17 @@ async fn a_transaction_that_gets_past_the_check(rig: Arc<Rig>) {
     // All are prepared, and then sent one behind the other.
     lane.execute(&insert, &[&0]).await.unwrap();
     lane.query("select pg_sleep($1)", &[&0.0]).await.unwrap();
-    let (sleep, before, begin, behind, last) = tokio::join!(
+    let begin = async || (line!(), smuggler.execute("begin", &[]).await);
+    let (sleep, before, (line, begin), behind, last) = tokio::join!(
         lane.query("select pg_sleep($1)", &[&0.3]),
         lane.execute(&insert, &[&1]),
-        smuggler.execute("begin", &[]),
+        begin(),
         lane.execute(&insert, &[&2]),
         lane.execute(&insert, &[&3]),
     );
     sleep.unwrap();
     before.unwrap();
     assert_eq!(rows(&admin, &table, 1).await, 1);
-    let line = line!() - 9;
     let place = format!("{}:{line}:", file!());
     let error = begin.unwrap_err();
     assert_eq!(refused(&error), (Outcome::Unknown, Class::Statement));

@@ -213,6 +213,11 @@ impl Tracks {
         if is_late && let Some(limit) = track.limit {
             return Setback::Final(LaneError::new(Kind::Late(limit), outcome));
         }
+        if has_left && let Some(spoilt) = track.condition().spoilt() {
+            let by = track.caller(spoilt.by);
+            let source = Some(error);
+            return Setback::Final(LaneError::new(Kind::Spoilt { by, source }, outcome));
+        }
         match has_left {
             false => Setback::NotSent(error),
             true => Setback::Lost(LaneError::new(Kind::Lost(error), outcome)),
