@@ -164,6 +164,7 @@ async fn a_server_that_keeps_silent(rig: Arc<Rig>, proxy: Arc<Proxy>) {
         Outcome::Unknown,
         "its time is over"
     );
+    forget(&rig, &proxy).await;
     recovered(&rig, &pool).await;
 }
 

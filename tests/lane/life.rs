@@ -113,7 +113,8 @@ async fn nothing_is_lost_while_connections_are_replaced(rig: Arc<Rig>) {
         (smaller, "resized"),
     ] {
         eventually("there are two", async || {
-            pool.status().lane_connections == 2
+            let status = pool.status();
+            (status.lane_connections, status.stale) == (2, 0)
         })
         .await;
         let before = rig.record.counts().closed.get(reason).copied();
