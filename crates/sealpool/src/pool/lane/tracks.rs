@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, Semaphore};
@@ -17,7 +20,6 @@ use crate::{
 };
 
 /// The connections of a lane, and those who wait for a place on one.
-#[derive(Debug)]
 pub(in crate::pool) struct Tracks {
     pub(super) connector: Connector,
     pub(super) house: Arc<House>,
@@ -138,10 +140,11 @@ impl Tracks {
                     continue;
                 }
                 let under_way = track.outstanding();
+                // One more is opened before all are full: whoever has to wait costs more.
+                is_busy &= is_slow || under_way * 2 >= depth;
                 if under_way >= depth {
                     continue;
                 }
-                is_busy &= is_slow;
                 let best = if is_slow { &mut slow } else { &mut quick };
                 if best.is_none_or(|(least, _)| under_way < least) {
                     *best = Some((under_way, track));
@@ -307,6 +310,16 @@ impl Tracks {
 
     fn failures(&self) -> MutexGuard<'_, Failed> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tracks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracks")
+            .field("max_size", &self.max_size())
+            .field("max_depth", &self.max_depth())
+            .field("open", &self.all().len())
+            .finish_non_exhaustive()
     }
 }
 
