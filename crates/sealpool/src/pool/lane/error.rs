@@ -48,7 +48,8 @@ impl LaneError {
         }
     }
 
-    /// What became of the statement: only after [`Outcome::Unknown`] may it have been done.
+    /// What became of the statement: it was done after [`Outcome::Answered`], may have been after [`Outcome::Unknown`], and
+    /// was not after the others.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         self.outcome

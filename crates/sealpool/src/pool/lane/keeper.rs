@@ -168,6 +168,9 @@ impl Tracks {
 
 /// Why a connection is to take no more statements.
 fn end_of(track: &Track, policy: &Policy, now: Instant) -> Option<CloseReason> {
+    if !track.is_open() {
+        return Some(CloseReason::Broken);
+    }
     let is_outdated = track.limit != policy.lane.limit;
     let retirement = track.session().retirement(now);
     let retirement = retirement.or_else(|| is_outdated.then_some(CloseReason::Evicted));

@@ -186,7 +186,10 @@ impl Tracks {
                     None => Outcome::Unknown,
                 };
                 let error = LaneError::new(Kind::Spoilt { by, source }, outcome);
-                return Err(Setback::Final(error));
+                return Err(match outcome {
+                    Outcome::Unknown if number != spoilt.by => Setback::Lost(error),
+                    _ => Setback::Final(error),
+                });
             }
         }
         match result {
@@ -216,7 +219,7 @@ impl Tracks {
         if has_left && let Some(spoilt) = track.condition().spoilt() {
             let by = track.caller(spoilt.by);
             let source = Some(error);
-            return Setback::Final(LaneError::new(Kind::Spoilt { by, source }, outcome));
+            return Setback::Lost(LaneError::new(Kind::Spoilt { by, source }, outcome));
         }
         match has_left {
             false => Setback::NotSent(error),

@@ -123,9 +123,9 @@ impl Track {
             || self.losses.load(Ordering::Relaxed) != self.session.losses().count()
     }
 
-    /// Takes no statement from now on; whether it did so far.
-    pub(super) fn leave(&self, reason: CloseReason) -> bool {
-        self.leaving.set(reason).is_ok()
+    /// Takes no statement from now on; the first reason counts.
+    pub(super) fn leave(&self, reason: CloseReason) {
+        let _ = self.leaving.set(reason);
     }
 
     /// Ends it at once: what has left without an answer is cancelled at the server.

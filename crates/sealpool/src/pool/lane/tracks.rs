@@ -131,8 +131,10 @@ impl Tracks {
             let mut quick: Option<(u64, &Arc<Track>)> = None;
             let mut slow: Option<(u64, &Arc<Track>)> = None;
             let mut is_busy = true;
+            let mut count = 0;
             let is_opening = self.opening.load(Ordering::SeqCst);
             for track in open.iter().filter(|track| track.is_open()) {
+                count += 1;
                 let is_slow = track.slow.load(Ordering::Relaxed);
                 if track.is_on_an_errand() {
                     // It is soon to be had.
@@ -150,7 +152,7 @@ impl Tracks {
                     *best = Some((under_way, track));
                 }
             }
-            let grows = is_busy && !is_opening && open.len() < self.max_size();
+            let grows = is_busy && !is_opening && count < self.max_size();
             let grows = grows && !self.paused.load(Ordering::Relaxed);
             let slow = slow.filter(|_| !grows && !is_opening);
             (quick.or(slow).map(|(_, track)| Arc::clone(track)), grows)
@@ -235,13 +237,22 @@ impl Tracks {
 
     /// A connection takes no more statements; it ends when those under way have been answered.
     pub(super) fn retire(&self, track: &Arc<Track>, reason: CloseReason) {
-        if track.leave(reason) {
+        track.leave(reason);
+        let removed = {
+            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+            let place = open.iter().position(|known| Arc::ptr_eq(known, track));
+            place.map(|place| open.remove(place))
+        };
+        let parted = {
             let mut leaving = self.leaving();
-            if !self.is_closed() {
-                leaving.push(Arc::clone(track));
+            leaving.extend(removed);
+            // Nobody looks after them any more.
+            match self.is_closed() {
+                true => std::mem::take(&mut *leaving),
+                false => Vec::new(),
             }
-        }
-        self.remove(track);
+        };
+        drop(parted);
         self.keeper.wake();
     }
 
@@ -269,15 +280,6 @@ impl Tracks {
                 server: track.session().server(),
                 place,
             });
-    }
-
-    fn remove(&self, track: &Arc<Track>) {
-        let removed = {
-            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-            let place = open.iter().position(|known| Arc::ptr_eq(known, track));
-            place.map(|place| open.remove(place))
-        };
-        drop(removed);
     }
 
     /// Those that take statements.
