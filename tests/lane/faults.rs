@@ -12,7 +12,7 @@ use sealpool_testkit::{Direction, Proxy, Tap, Treatment};
 use super::{laned, refused};
 use crate::{
     outcome::{Cutter, TO_CLIENT, TO_SERVER, UNCUT, rows, table},
-    rig::{Rig, SLACK, on_both},
+    rig::{Rig, SLACK, eventually, on_both},
 };
 
 on_both! {
@@ -193,9 +193,11 @@ async fn a_server_that_ends_connections(rig: Arc<Rig>) {
     };
     let insert = format!("insert into {table} values ($1)");
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let calls = Arc::new(AtomicI32::new(0));
     let mut tasks = Vec::new();
     for task in 0..8 {
-        let (lane, insert, stop) = (lane.clone(), insert.clone(), Arc::clone(&stop));
+        let (lane, insert) = (lane.clone(), insert.clone());
+        let (stop, calls) = (Arc::clone(&stop), Arc::clone(&calls));
         tasks.push(tokio::spawn(async move {
             let mut told = Vec::new();
             for count in 0.. {
@@ -206,13 +208,18 @@ async fn a_server_that_ends_connections(rig: Arc<Rig>) {
                 let result = lane.execute(&insert, &[&id]).await;
                 let outcome = result.map_or_else(|error| error.outcome(), |_| Outcome::Answered);
                 told.push((id, outcome));
+                calls.fetch_add(1, Ordering::SeqCst);
             }
             told
         }));
     }
     let admin = pool.acquire().await.unwrap();
     for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let before = calls.load(Ordering::SeqCst);
+        eventually("statements are answered", async || {
+            calls.load(Ordering::SeqCst) > before + 30
+        })
+        .await;
         admin.query(KILL, &[]).await.unwrap();
     }
     stop.store(true, Ordering::SeqCst);
@@ -233,7 +240,7 @@ async fn a_server_that_ends_connections(rig: Arc<Rig>) {
             }
         }
     }
-    assert!(answered > 50, "{answered}");
+    assert!(answered > 100, "{answered}");
     drop(admin);
     recovered(&rig, &pool).await;
 }
