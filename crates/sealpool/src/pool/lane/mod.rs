@@ -1,23 +1,15 @@
 //! Single statements of many, pipelined on a few connections.
 
-use std::{
-    panic::Location,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::panic::Location;
 
-use tokio::time::{Instant, timeout_at};
 use tokio_postgres::{Row, types::ToSql};
 
-use super::{Pool, gate::Verdict, manager::Manager, permits::Counted};
-use crate::{
-    connect::Outcome,
-    error::{AcquireTimeout, Error},
-    event::Event,
-};
+use super::{Pool, manager::Manager};
+use crate::{connect::Outcome, event::Event};
 
 mod error;
 mod keeper;
+mod place;
 mod refusal;
 mod statement;
 mod track;
@@ -29,8 +21,8 @@ pub use error::LaneError;
 pub(super) use tracks::Tracks;
 
 use error::Kind;
+use place::Deadline;
 use statement::{Ask, Count, Order, Rows, Setback};
-use track::Track;
 
 /// Single statements of many tasks, which share a few connections: each is sent at once, behind those that are under way,
 /// and nobody waits for a connection of his own.
@@ -59,10 +51,6 @@ enum Again {
     Never,
     Vouched,
 }
-
-/// The limit of a call that has to wait or to begin again.
-#[derive(Debug, Default)]
-struct Deadline(Option<Instant>);
 
 impl Pool {
     /// A way to send single statements without a client of one's own: many share a few connections, which carries more of
@@ -260,111 +248,8 @@ impl Lane {
         }
     }
 
-    /// A connection with a place for one more statement.
-    async fn place(&self, deadline: &mut Deadline) -> Result<Arc<Track>, LaneError> {
-        let manager = self.manager();
-        let tracks = &manager.lane;
-        if tracks.max_size() == 0 {
-            return Err(LaneError::new(Kind::Off, Outcome::NotSent));
-        }
-        if tracks.is_closed() {
-            return Err(Error::Closed.into());
-        }
-        self.pool.keep_up();
-        tracks.keeper.ensure(tracks);
-        if tracks.waiting.load(Ordering::SeqCst) == 0
-            && !manager.suspension.is_on()
-            && let Some(track) = tracks.choose()
-        {
-            return Ok(track);
-        }
-        self.wait(deadline).await
-    }
-
-    /// The same, in the order of asking.
-    async fn wait(&self, deadline: &mut Deadline) -> Result<Arc<Track>, LaneError> {
-        let manager = self.manager();
-        let tracks = &manager.lane;
-        let policy = manager.connector().policy();
-        let (_waiting, before) = Counted::new(&tracks.waiting);
-        if let Some(most) = policy.pooling.max_waiting.filter(|most| before >= *most) {
-            return Err(Error::QueueFull(most).into());
-        }
-        let limit = policy.pooling.acquire_timeout;
-        let mut verdicts = manager.gate.verdicts();
-        let verdict = async {
-            if manager.is_closing() {
-                return Error::Closed;
-            }
-            match verdicts.changed().await {
-                Ok(()) => match &*verdicts.borrow() {
-                    Verdict::Refused(error) => Error::Connect(error.clone()),
-                    Verdict::Closed | Verdict::None => Error::Closed,
-                },
-                Err(_) => Error::Closed,
-            }
-        };
-        let work = async {
-            // It is never closed.
-            let _next = tracks.turnstile.acquire().await;
-            manager.suspension.over().await;
-            let (mut failures, _) = tracks.failure();
-            loop {
-                if tracks.is_closed() {
-                    return Err(Error::Closed);
-                }
-                if let Some(track) = tracks.choose() {
-                    return Ok(track);
-                }
-                tracks.room.notified().await;
-                let (times, last) = tracks.failure();
-                if let Some(error) = last.filter(|_| times != failures) {
-                    failures = times;
-                    let is_hopeless = !policy.pooling.retry || !error.is_transient();
-                    if is_hopeless && tracks.all().is_empty() {
-                        return Err(Error::Connect(error));
-                    }
-                    tracks.unpause();
-                }
-            }
-        };
-        let until = deadline.within(limit);
-        tokio::select! {
-            biased;
-            error = verdict => Err(error.into()),
-            result = timeout_at(until, work) => match result {
-                Ok(placed) => placed.map_err(LaneError::from),
-                Err(_) => Err(self.late(limit).into()),
-            },
-        }
-    }
-
-    fn late(&self, limit: Duration) -> Error {
-        let manager = self.manager();
-        Error::Timeout(AcquireTimeout {
-            limit,
-            setting: Some("pool.acquire_timeout"),
-            status: manager.status().into(),
-            oldest: None,
-            last: manager.gate.last_failure(),
-        })
-    }
-
     fn manager(&self) -> &Manager {
         self.pool.manager()
-    }
-}
-
-impl Deadline {
-    /// From the first wait on.
-    fn within(&mut self, limit: Duration) -> Instant {
-        *self.0.get_or_insert_with(|| Instant::now() + limit)
-    }
-
-    /// From the first failure on.
-    fn is_over(&mut self, lane: &Lane) -> bool {
-        let limit = lane.manager().connector().policy().pooling.acquire_timeout;
-        Instant::now() >= self.within(limit)
     }
 }
 
