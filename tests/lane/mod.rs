@@ -119,10 +119,10 @@ async fn there_is_none_unless_it_is_asked_for(rig: Arc<Rig>) {
     let error = lane.query("select 1", &[]).await.unwrap_err();
     assert_eq!(refused(&error), (Outcome::NotSent, Class::Config));
     eventually("its connection is closed", async || {
-        pool.status().lane_connections == 0
+        rig.record.counts().closed.get("resized") == Some(&1)
     })
     .await;
-    assert_eq!(rig.record.counts().closed.get("resized"), Some(&1));
+    assert_eq!(pool.status().lane_connections, 0);
 }
 
 /// Waits until the server runs a statement of this text.

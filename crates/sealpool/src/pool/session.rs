@@ -323,7 +323,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.generation.closed();
         let reason = if self.card.was_cut() {
-            self.closed_for.unwrap_or(CloseReason::PoolClosed)
+            let own = self.closed_for.filter(|_| self.card.is_in_lane());
+            own.unwrap_or(CloseReason::PoolClosed)
         } else if self.client.is_closed() {
             CloseReason::Broken
         } else if let Some(reason) = self.closed_for {
