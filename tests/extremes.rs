@@ -6,6 +6,8 @@ use sealpool_testkit::{Pki, Scripted, Step};
 /// The settings that may be 0, which then means: none, at once, or for ever.
 const MAY_BE_ZERO: &[&str] = &[
     "connect.tcp_user_timeout",
+    "lane.max_size",
+    "lane.statement_timeout",
     "pool.keepalive_interval",
     "pool.max_waiting",
     "pool.min_idle",

@@ -72,6 +72,8 @@ mod failover;
 mod cancel;
 // What a borrower leaves behind, and what the next one sees.
 mod clean;
+// Single statements that share connections.
+mod lane;
 // Notifications: what is heard, and what is told of what is not.
 mod listen;
 // Thousands of random steps, and what holds after each.

@@ -4,7 +4,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -29,44 +29,57 @@ on_both! {
 }
 
 /// A proxy whose connections end, both ways, after so many bytes more in one direction.
-struct Cutter {
-    addr: SocketAddr,
+pub(crate) struct Cutter {
+    pub(crate) addr: SocketAddr,
     left: Arc<[AtomicUsize; 2]>,
+    once: Arc<AtomicBool>,
 }
 
-const TO_SERVER: usize = 0;
-const TO_CLIENT: usize = 1;
-const UNCUT: usize = usize::MAX / 2;
+pub(crate) const TO_SERVER: usize = 0;
+pub(crate) const TO_CLIENT: usize = 1;
+pub(crate) const UNCUT: usize = usize::MAX / 2;
 
 impl Cutter {
-    async fn start(upstream: SocketAddr) -> Self {
+    pub(crate) async fn start(upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let left = Arc::new([AtomicUsize::new(UNCUT), AtomicUsize::new(UNCUT)]);
-        let budget = Arc::clone(&left);
+        let once = Arc::new(AtomicBool::new(false));
+        let (budget, is_once) = (Arc::clone(&left), Arc::clone(&once));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(upstream).await.unwrap();
                 let ((from_client, to_client), (from_server, to_server)) =
                     (client.into_split(), server.into_split());
-                let budget = Arc::clone(&budget);
+                let (budget, is_once) = (Arc::clone(&budget), Arc::clone(&is_once));
                 tokio::spawn(async move {
                     tokio::select! {
                         () = copy(from_client, to_server, &budget[TO_SERVER]) => {}
                         () = copy(from_server, to_client, &budget[TO_CLIENT]) => {}
                     }
+                    if is_once.load(Ordering::SeqCst) {
+                        for left in &*budget {
+                            left.store(UNCUT, Ordering::SeqCst);
+                        }
+                    }
                 });
             }
         });
-        Self { addr, left }
+        Self { addr, left, once }
     }
 
-    fn cut_after(&self, direction: usize, bytes: usize) {
+    /// The same, and connections made after it are left alone.
+    pub(crate) fn cut_once_after(&self, direction: usize, bytes: usize) {
+        self.once.store(true, Ordering::SeqCst);
+        self.cut_after(direction, bytes);
+    }
+
+    pub(crate) fn cut_after(&self, direction: usize, bytes: usize) {
         self.left[direction].store(bytes, Ordering::SeqCst);
     }
 
     /// How many bytes have passed since it was told not to cut.
-    fn passed(&self, direction: usize) -> usize {
+    pub(crate) fn passed(&self, direction: usize) -> usize {
         UNCUT - self.left[direction].load(Ordering::SeqCst)
     }
 }
@@ -113,7 +126,7 @@ impl Line {
     }
 }
 
-async fn table(admin: &Client, name: &str) -> String {
+pub(crate) async fn table(admin: &Client, name: &str) -> String {
     let name = format!("{name}_{}", fastrand::u64(..));
     let create = format!("create table {name} (id int)");
     admin.batch_execute(&create).await.unwrap();
@@ -121,7 +134,7 @@ async fn table(admin: &Client, name: &str) -> String {
 }
 
 /// Looked at from elsewhere, and not before the server is done with what was cut off.
-async fn rows(admin: &Client, table: &str, id: i32) -> i64 {
+pub(crate) async fn rows(admin: &Client, table: &str, id: i32) -> i64 {
     let lock = format!("begin; lock table {table}; end");
     admin.batch_execute(&lock).await.unwrap();
     let count = format!("select count(*) from {table} where id = $1");

@@ -261,6 +261,8 @@ pub(crate) struct Counts {
     pub(crate) acquires: BTreeMap<&'static str, usize>,
     pub(crate) returned: usize,
     pub(crate) not_connected: BTreeMap<&'static str, usize>,
+    pub(crate) lane: BTreeMap<&'static str, usize>,
+    pub(crate) evicted: Vec<String>,
 }
 
 impl Record {
@@ -286,6 +288,8 @@ impl Record {
             acquires,
             returned,
             not_connected: _,
+            lane: _,
+            evicted: _,
         } = self.counts();
         assert_eq!(
             started,
@@ -356,6 +360,14 @@ impl Observer for Record {
             Event::ClientReturned { .. } => counts.returned += 1,
             Event::ConnectFailed { stage, .. } => {
                 *counts.not_connected.entry(stage.as_str()).or_default() += 1;
+            }
+            Event::LaneStatementEnded { outcome, .. } => {
+                *counts.lane.entry(outcome.as_str()).or_default() += 1;
+            }
+            Event::LaneConnectionEvicted { place, .. } => {
+                counts
+                    .evicted
+                    .push(place.map_or_else(String::new, ToString::to_string));
             }
             other => panic!("an event that the record does not know: {other:?}"),
         }

@@ -6,6 +6,7 @@ on_both! {
     on_shared() => what_tasks_and_hooks_go_by;
     on_shared() => other_sizes_and_times;
     on_shared() => connections_in_the_pool_are_kept_by_the_new_terms;
+    on_shared() => the_lane;
 }
 
 async fn what_tasks_and_hooks_go_by(rig: Arc<Rig>) {
@@ -202,4 +203,33 @@ async fn connections_in_the_pool_are_kept_by_the_new_terms(rig: Arc<Rig>) {
         counts.into_keys().collect::<Vec<_>>(),
         ["idle_timeout", "max_lifetime", "max_uses"]
     );
+}
+
+async fn the_lane(rig: Arc<Rig>) {
+    let app = App::new(&rig);
+    let pool = rig.pool(app.config());
+    let lane = pool.lane();
+    let report = app.change(&pool, "lane.max_size = 1").await;
+    assert_eq!(report.retiring, 0);
+    let sleep = "select pg_sleep($1)";
+    lane.query(sleep, &[&0.0]).await.unwrap();
+    app.change(&pool, "lane.max_size = 1\nlane.max_depth = 1")
+        .await;
+    let most = AtomicUsize::new(0);
+    let ask = async || {
+        lane.query(sleep, &[&0.05]).await.unwrap();
+        most.fetch_max(pool.status().lane_outstanding, Ordering::SeqCst);
+    };
+    tokio::join!(ask(), ask(), ask());
+    assert!(most.into_inner() <= 1);
+    app.change(
+        &pool,
+        "lane.max_size = 1\nlane.statement_timeout = \"100ms\"",
+    )
+    .await;
+    eventually("another connection has the new limit", async || {
+        let error = lane.query(sleep, &[&7.0]).await.err();
+        error.is_some_and(|error| error.as_db_error().unwrap().code().code() == "57014")
+    })
+    .await;
 }

@@ -152,6 +152,14 @@ families! {
         "Connections that were held for longer than pool.leak_threshold.";
     LEAKS_SUSPECTED = Gauge "sealpool_leaks_suspected" "sealpool.leaks_suspected.current" "{connection}"
         "Connections that have been held for longer than pool.leak_threshold.";
+    LANE_STATEMENTS = Counter "sealpool_lane_statements_total" "sealpool.lane.statements" "{statement}"
+        "Statements on the lane that ended, by what became of them.";
+    LANE_CONNECTIONS = Gauge "sealpool_lane_connections" "sealpool.lane.connections" "{connection}"
+        "Open connections of the lane, beside those that are used or idle.";
+    LANE_OUTSTANDING = Gauge "sealpool_lane_outstanding" "sealpool.lane.outstanding" "{statement}"
+        "Statements under way on the lane.";
+    LANE_EVICTIONS = Counter "sealpool_lane_evictions_total" "sealpool.lane.evictions" "{connection}"
+        "Connections of the lane that were closed because a statement had opened a transaction or changed the session.";
     POOL_STATE = Gauge "sealpool_state" "sealpool.state" "{pool}"
         "1 for the state that the pool is in, 0 for the others.";
     BUILD_INFO = Gauge "sealpool_build_info" "sealpool.build_info" "{build}"

@@ -130,6 +130,9 @@ impl Series {
             &totals.credentials.counts(),
         );
         writer.counters(&all::HEALTH_CHECKS, all::OUTCOME, &totals.checks.counts());
+        writer.counters(&all::LANE_STATEMENTS, all::OUTCOME, &totals.lane.counts());
+        let evictions = totals.lane_evictions.load(Relaxed);
+        writer.counter(&all::LANE_EVICTIONS, evictions);
         writer.counter(&all::LEAKS_SUSPECTED_TOTAL, totals.leaks.load(Relaxed));
         for (family, moment) in [
             (&all::LAST_RELOAD_SUCCESS, &totals.last_reload),
@@ -167,7 +170,7 @@ fn write_levels(writer: Writer<'_>, status: &Status) {
     connections("idle", number(status.idle));
     connections("used", number(status.used));
     let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
-    let gauges: [(&Family, f64); 9] = [
+    let gauges: [(&Family, f64); 11] = [
         (&all::CONNECTIONS_MAX, number(status.max_size)),
         (&all::IDLE_MIN, number(status.min_idle)),
         (&all::IDLE_MAX, number(status.max_size)),
@@ -177,6 +180,8 @@ fn write_levels(writer: Writer<'_>, status: &Status) {
         (&all::BACKOFF, seconds(status.backoff)),
         (&all::STALE_CONNECTIONS, number(status.stale)),
         (&all::LEAKS_SUSPECTED, number(status.leaks_suspected)),
+        (&all::LANE_CONNECTIONS, number(status.lane_connections)),
+        (&all::LANE_OUTSTANDING, number(status.lane_outstanding)),
     ];
     for (family, value) in gauges {
         writer.gauge(family, value);
@@ -204,6 +209,8 @@ fn write_closed(writer: Writer<'_>, open: u64) {
         &all::BACKOFF,
         &all::STALE_CONNECTIONS,
         &all::LEAKS_SUSPECTED,
+        &all::LANE_CONNECTIONS,
+        &all::LANE_OUTSTANDING,
     ] {
         writer.gauge(family, 0.0);
     }

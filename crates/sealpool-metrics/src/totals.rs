@@ -9,7 +9,7 @@ use std::{
 
 use sealpool::{
     AcquireOutcome, ChannelBinding, CloseReason, CredentialOutcome, Event, HandshakeFailure,
-    HealthCheckOutcome, KeyExchangeGroup, PoolState, ReloadOutcome, Stage, TlsVersion,
+    HealthCheckOutcome, KeyExchangeGroup, Outcome, PoolState, ReloadOutcome, Stage, TlsVersion,
 };
 
 use crate::{
@@ -38,7 +38,7 @@ macro_rules! closed_sets {
 
 closed_sets! {
     AcquireOutcome ChannelBinding CloseReason CredentialOutcome HandshakeFailure HealthCheckOutcome KeyExchangeGroup
-    PoolState ReloadOutcome Stage TlsVersion
+    Outcome PoolState ReloadOutcome Stage TlsVersion
 }
 
 /// One count for each value of a closed set.
@@ -101,6 +101,8 @@ pub(crate) struct Totals {
     pub(crate) reloads: Tally<ReloadOutcome>,
     pub(crate) credentials: Tally<CredentialOutcome>,
     pub(crate) checks: Tally<HealthCheckOutcome>,
+    pub(crate) lane: Tally<Outcome>,
+    pub(crate) lane_evictions: AtomicU64,
     pub(crate) leaks: AtomicU64,
     pub(crate) last_reload: Moment,
     pub(crate) credential_expiry: Moment,
@@ -167,6 +169,10 @@ impl Totals {
                 self.handshakes.fetch_add(1, Relaxed);
             }
             Event::HealthChecked { outcome, .. } => self.checks.add(*outcome),
+            Event::LaneConnectionEvicted { .. } => {
+                self.lane_evictions.fetch_add(1, Relaxed);
+            }
+            Event::LaneStatementEnded { outcome, .. } => self.lane.add(*outcome),
             Event::LeakSuspected { .. } => {
                 self.leaks.fetch_add(1, Relaxed);
             }

@@ -55,6 +55,9 @@ closed_set! {
         Network = "network",
         /// The server: it is starting, full, or does not keep to its protocol.
         Server = "server",
+        /// The statement itself, its parameters, or what another one did to the session that it shared (on a
+        /// [`Lane`](crate::Lane)).
+        Statement = "statement",
         /// No client in time: the pool is too small, or its clients are held for too long.
         Timeout = "timeout",
         /// TLS: the server does not offer it, or could not be verified.

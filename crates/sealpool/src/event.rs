@@ -8,7 +8,7 @@ use std::{
 use crate::{
     closed_set::closed_set,
     config::Change,
-    connect::TlsSession,
+    connect::{Outcome, TlsSession},
     error::Stage,
     failure::HandshakeFailure,
     policy::{AuthMethod, ReloadError},
@@ -134,6 +134,21 @@ pub enum Event<'a> {
         place: &'static Location<'static>,
         /// For how long it has been held.
         held: Duration,
+    },
+    /// A statement on a [`Lane`](crate::Lane) ended, in whatever way: once for each call.
+    #[non_exhaustive]
+    LaneStatementEnded {
+        /// What became of it; unknown if its call was dropped after it was sent.
+        outcome: Outcome,
+    },
+    /// A connection of a [`Lane`](crate::Lane) was closed, since somebody had opened a transaction on it or changed its
+    /// session.
+    #[non_exhaustive]
+    LaneConnectionEvicted {
+        /// The server.
+        server: Server<'a>,
+        /// Where that statement was sent.
+        place: Option<&'static Location<'static>>,
     },
     /// The files of certificates, keys, lists and the password were looked at.
     #[non_exhaustive]

@@ -35,8 +35,8 @@ pub use failure::HandshakeFailure;
 pub use hook::{Hook, HookError};
 pub use policy::{AuthMethod, CRYPTO_PROVIDER, Reconfigured, Reload, ReloadError};
 pub use pool::{
-    Client, ConnectRequest, ConnectionInfo, Holder, HookFuture, Listener, Pool, PoolBuilder,
-    PoolState, Readiness, ServerTls, Status, Veto, WeakPool,
+    Client, ConnectRequest, ConnectionInfo, Holder, HookFuture, Lane, LaneError, Listener, Pool,
+    PoolBuilder, PoolState, Readiness, ServerTls, Status, Veto, WeakPool,
 };
 
 pub use deadpool_postgres;

@@ -1,7 +1,7 @@
 use std::{net::Ipv4Addr, panic::Location, sync::LazyLock, time::Duration, time::SystemTime};
 
 use crate::{
-    connect::TlsSession,
+    connect::{Outcome, TlsSession},
     error::Stage,
     event::{
         AcquireOutcome, CertificateRole, CloseReason, CredentialOutcome, Event, HealthCheckOutcome,
@@ -34,6 +34,10 @@ impl Event<'static> {
             Self::ClientReturned {
                 server,
                 held: duration,
+            },
+            Self::LaneConnectionEvicted {
+                server,
+                place: Some(Location::caller()),
             },
             Self::LeakSuspected {
                 server,
@@ -70,6 +74,9 @@ impl Event<'static> {
         }));
         events.extend(each(HealthCheckOutcome::ALL, |outcome| {
             Self::HealthChecked { server, outcome }
+        }));
+        events.extend(each(Outcome::ALL, |outcome| Self::LaneStatementEnded {
+            outcome,
         }));
         events.extend(each(ReloadOutcome::ALL, |outcome| Self::TlsReloaded {
             outcome,
@@ -130,12 +137,14 @@ mod tests {
             | Event::HandshakeSealed { .. }
             | Event::HandshakeStarted { .. }
             | Event::HealthChecked { .. }
+            | Event::LaneConnectionEvicted { .. }
+            | Event::LaneStatementEnded { .. }
             | Event::LeakSuspected { .. }
             | Event::PoolReconfigured { .. }
             | Event::TlsReloaded { .. }
             | Event::WeakAuthenticationUsed { .. } => true,
         };
         assert!(samples.iter().all(is_sampled));
-        assert_eq!(kinds.len(), 15);
+        assert_eq!(kinds.len(), 17);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use sealpool::{
     AcquireOutcome, ChannelBinding, CloseReason, Config, CredentialOutcome, Event,
-    HandshakeFailure, HealthCheckOutcome, KeyExchangeGroup, Observer, Pool, PoolState,
+    HandshakeFailure, HealthCheckOutcome, KeyExchangeGroup, Observer, Outcome, Pool, PoolState,
     ReloadOutcome, Stage, TlsVersion,
 };
 use sealpool_metrics::PoolObserver;
@@ -106,6 +106,11 @@ fn expected(event: &Event<'_>) -> Vec<(&'static str, Option<(&'static str, &'sta
         Event::HandshakeStarted { .. } => vec![("sealpool_tls_handshake_attempts_total", None)],
         Event::HealthChecked { outcome, .. } => vec![(
             "sealpool_health_checks_total",
+            Some(("outcome", outcome.as_str())),
+        )],
+        Event::LaneConnectionEvicted { .. } => vec![("sealpool_lane_evictions_total", None)],
+        Event::LaneStatementEnded { outcome, .. } => vec![(
+            "sealpool_lane_statements_total",
             Some(("outcome", outcome.as_str())),
         )],
         Event::LeakSuspected { .. } => vec![("sealpool_leaks_suspected_total", None)],
@@ -208,6 +213,7 @@ fn every_value_of_every_closed_set_is_there_from_the_first_scrape() {
             "outcome",
             all!(HealthCheckOutcome),
         ),
+        ("sealpool_lane_statements_total", "outcome", all!(Outcome)),
     ] {
         assert!(!values.is_empty());
         for value in values {
@@ -223,6 +229,7 @@ fn every_value_of_every_closed_set_is_there_from_the_first_scrape() {
         "sealpool_tls_handshake_attempts_total",
         "sealpool_connections_opened_total",
         "db_client_connection_timeouts_total",
+        "sealpool_lane_evictions_total",
         "sealpool_leaks_suspected_total",
         "db_client_connection_wait_time_seconds_count",
         "db_client_connection_create_time_seconds_count",

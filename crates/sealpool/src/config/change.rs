@@ -70,7 +70,9 @@ impl Change {
         ];
         const ONLY_THE_POOL: &[&str] = &["tls.reload_interval", "tls.rotate_within"];
         let spared = ONLY_WHEN_CONNECTING.iter().chain(ONLY_THE_POOL);
-        !self.name.starts_with("pool.") && spared.into_iter().all(|spared| *spared != self.name)
+        let of_pools = ["pool.", "lane."];
+        let is_of_pools = of_pools.iter().any(|prefix| self.name.starts_with(prefix));
+        !is_of_pools && spared.into_iter().all(|spared| *spared != self.name)
     }
 }
 

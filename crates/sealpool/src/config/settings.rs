@@ -287,6 +287,13 @@ settings! {
     "pool.mend_timeout" pool_mend_timeout: Duration, default "5s", example "\"2s\"";
     /// How long a query may go on that its borrower has left, before it is cancelled.
     "pool.cancel_grace" pool_cancel_grace: Duration, default "100ms", example "\"1s\"";
+
+    /// The most connections of the lane (`Pool::lane`), beside those of `pool.max_size`; with `0` there is no lane.
+    "lane.max_size" lane_max_size: u32, default "0", example "2";
+    /// How many statements are under way on a connection of the lane at once.
+    "lane.max_depth" lane_max_depth: u32, default "32", example "16";
+    /// The server's limit for a statement on the lane, unless `session.statement_timeout` is shorter; `0s` sets none, as a PgBouncer needs it that takes no such setting.
+    "lane.statement_timeout" lane_statement_timeout: Duration, default "5s", example "\"1s\"";
 }
 
 impl Config {

@@ -14,7 +14,7 @@ use super::{
     pulse::Pulse,
     statements::Statements,
     traces::Traces,
-    traffic::{Standing, Tally, Traffic},
+    traffic::{Spoilt, Standing, Tally, Traffic},
 };
 
 /// The condition of a session, as its own traffic tells it: nobody has to ask the server.
@@ -26,6 +26,10 @@ pub(crate) struct Condition {
     traces: AtomicU8,
     orders: AtomicU64,
     errors: AtomicU64,
+    answered: AtomicU64,
+    spoilt_by: AtomicU64,
+    /// 0 while nothing has been spoilt.
+    spoilt_from: AtomicU64,
     ended: AtomicBool,
     /// Odd while the session waits in the pool without anybody knowing that it is at rest.
     turn: AtomicU64,
@@ -56,12 +60,26 @@ impl Condition {
     }
 
     /// To be read before [`Condition::is_owed`], and [`Condition::errors`] after it, the reverse of how they are written.
-    pub(super) fn orders(&self) -> u64 {
+    pub(crate) fn orders(&self) -> u64 {
         self.orders.load(Ordering::SeqCst)
     }
 
     pub(super) fn errors(&self) -> u64 {
         self.errors.load(Ordering::SeqCst)
+    }
+
+    /// How many orders have been answered, whole.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    /// The first order since it was set up that left the session as it was not.
+    pub(crate) fn spoilt(&self) -> Option<Spoilt> {
+        let from = self.spoilt_from.load(Ordering::SeqCst);
+        (from > 0).then(|| Spoilt {
+            by: self.spoilt_by.load(Ordering::SeqCst),
+            from,
+        })
     }
 
     /// Whether an answer is outstanding, as far as frames tell.
@@ -91,6 +109,7 @@ impl Condition {
     /// Takes note that what is in the session belongs there.
     pub(crate) fn was_set_up(&self) {
         self.traces.store(0, Ordering::SeqCst);
+        self.spoilt_from.store(0, Ordering::SeqCst);
     }
 
     pub(crate) const fn statements(&self) -> &Statements {
@@ -172,8 +191,20 @@ impl Condition {
         if !traces.is_empty() {
             self.traces.fetch_or(traces.bits(), Ordering::SeqCst);
         }
-        let Tally { orders, errors } = traffic.tally();
+        let Tally {
+            orders,
+            errors,
+            answered,
+        } = traffic.tally();
         self.errors.store(errors, Ordering::SeqCst);
+        if let Some(Spoilt { by, from }) = traffic.take_spoilt()
+            && self.spoilt().is_none()
+        {
+            self.spoilt_by.store(by, Ordering::SeqCst);
+            self.spoilt_from.store(from, Ordering::SeqCst);
+        }
+        // After what may be wrong with what has been answered.
+        self.answered.store(answered, Ordering::SeqCst);
         self.statements
             .follow(traffic.take_stale(), traffic.take_prepared());
         let standing = traffic.standing();

@@ -83,6 +83,27 @@ impl Opened {
     }
 }
 
+/// What a connection is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// Statements of many, sent one behind the other.
+    Lane,
+    /// One borrower at a time.
+    Loan,
+}
+
+impl Duty {
+    fn suited(self, login: Login, policy: &Policy) -> Login {
+        match self {
+            Self::Lane => Login {
+                options: policy.lane.options.clone(),
+                ..login
+            },
+            Self::Loan => login,
+        }
+    }
+}
+
 impl Connector {
     /// Decides from a configuration how to connect; no network is used.
     ///
@@ -153,7 +174,7 @@ impl Connector {
     pub(crate) async fn open_alone(&self, asks: &Span) -> Result<Opened, ConnectError> {
         let span = spans::connect(&self.policy(), asks);
         let opened = async {
-            let opened = self.open().await?;
+            let opened = self.open(Duty::Loan).await?;
             spans::reached(&span, opened.server());
             Ok(opened)
         };
@@ -161,7 +182,7 @@ impl Connector {
     }
 
     /// Tries every address of every host until one connection is ready.
-    pub(crate) async fn open(&self) -> Result<Opened, ConnectError> {
+    pub(crate) async fn open(&self, duty: Duty) -> Result<Opened, ConnectError> {
         let policy = self.policy();
         let end = Deadline::after(policy.network.limits.total);
         let rounds = match policy.network.role {
@@ -175,7 +196,7 @@ impl Connector {
             for host in self.0.breaker.order(hosts, |host| circuit(host)) {
                 let before = failed.attempts().len();
                 match self
-                    .open_host(&policy, host, *wanted, end, &mut failed)
+                    .open_host(duty, &policy, host, *wanted, end, &mut failed)
                     .await
                 {
                     ControlFlow::Break(Some(opened)) => {
@@ -201,6 +222,7 @@ impl Connector {
     /// Breaks with a connection, or with none when it is useless to go on.
     async fn open_host(
         &self,
+        duty: Duty,
         policy: &Policy,
         host: &Host,
         wanted: Wanted,
@@ -227,7 +249,7 @@ impl Connector {
         };
         drop(span);
         let login = match self.login(policy, host, end).await {
-            Ok(login) => login,
+            Ok(login) => duty.suited(login, policy),
             Err(attempt) => {
                 failed.push(attempt);
                 return ControlFlow::Break(None);
@@ -257,6 +279,7 @@ impl Connector {
                 (attempt.stage == Stage::Auth, attempt.refused_password());
             failed.push(attempt);
             if is_password && let Some((policy, login)) = self.renewed(&login, host, end).await {
+                let login = duty.suited(login, &policy);
                 let target = Target {
                     policy: &policy,
                     login: &login,

@@ -56,7 +56,7 @@ pub use mailbox::Heard;
 pub use mark::{Mark, Outcome};
 
 pub(crate) use condition::{Condition, Turn};
-pub(crate) use connector::Opened;
+pub(crate) use connector::{Duty, Opened};
 pub(crate) use credential::Credentials;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use failures::Failures;
@@ -65,3 +65,4 @@ pub(crate) use losses::Losses;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use resolver::Resolver;
 pub(crate) use startup::Parting;
+pub(crate) use words::betrays;

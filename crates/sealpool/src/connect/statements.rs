@@ -1,6 +1,6 @@
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 use deadpool_postgres::StatementCache;
@@ -22,6 +22,8 @@ struct Kept {
     /// How often a session of this pool was told that a table is not what it was.
     redefinitions: Arc<AtomicU32>,
     seen: AtomicU32,
+    /// How often it has been emptied.
+    cleared: AtomicU64,
 }
 
 /// Which statements are of no use any more.
@@ -70,7 +72,14 @@ impl Statements {
             prepared: AtomicUsize::new(0),
             redefinitions,
             seen,
+            cleared: AtomicU64::new(0),
         });
+    }
+
+    /// Another number means that statements prepared before are of no use any more, whoever keeps them.
+    pub(crate) fn cleared(&self) -> u64 {
+        let kept = self.0.get();
+        kept.map_or(0, |kept| kept.cleared.load(Ordering::SeqCst))
     }
 
     /// Drops, before the session is lent, what another session has found out to be stale.
@@ -79,7 +88,7 @@ impl Statements {
         let redefinitions = kept.redefinitions.load(Ordering::Relaxed);
         if kept.seen.load(Ordering::Relaxed) != redefinitions {
             kept.seen.store(redefinitions, Ordering::Relaxed);
-            kept.cache.clear();
+            kept.clear();
         }
     }
 
@@ -88,17 +97,22 @@ impl Statements {
         let Some(kept) = self.0.get() else { return };
         match stale {
             Stale::None => kept.limit(prepared),
-            Stale::Here => kept.cache.clear(),
+            Stale::Here => kept.clear(),
             Stale::Everywhere => {
                 let before = kept.redefinitions.fetch_add(1, Ordering::Relaxed);
                 kept.seen.store(before.wrapping_add(1), Ordering::Relaxed);
-                kept.cache.clear();
+                kept.clear();
             }
         }
     }
 }
 
 impl Kept {
+    fn clear(&self) {
+        self.cleared.fetch_add(1, Ordering::SeqCst);
+        self.cache.clear();
+    }
+
     /// A cache cleared while a statement is being prepared does not take it in: with `most` = 0 it never has any.
     fn limit(&self, prepared: usize) {
         if prepared == 0 {
@@ -110,7 +124,7 @@ impl Kept {
             let size = if self.most == 0 { 0 } else { self.cache.size() };
             let kept = if size < self.most { size } else { 0 };
             if kept == 0 {
-                self.cache.clear();
+                self.clear();
             }
             self.prepared.store(kept, Ordering::Relaxed);
         }

@@ -20,7 +20,7 @@ pub(super) struct Traffic {
 #[derive(Debug, Default)]
 struct Talk {
     /// What the server answers with a ReadyForQuery each, in order.
-    asked: VecDeque<Request>,
+    asked: VecDeque<Asked>,
     /// How many of them are more than the closing of statements.
     serious: usize,
     /// The frames sent since the last Sync.
@@ -41,6 +41,7 @@ struct Talk {
     prepared: usize,
     watcher: Watcher,
     signs: Signs,
+    spoilt: Option<Spoilt>,
 }
 
 /// What has passed since the connection was opened.
@@ -50,6 +51,24 @@ pub(super) struct Tally {
     pub(super) orders: u64,
     /// Errors that the server has answered with.
     pub(super) errors: u64,
+    /// Orders of which the answers have ended.
+    pub(super) answered: u64,
+}
+
+/// What the server is to answer, and how many orders there are with it.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    request: Request,
+    orders: u64,
+}
+
+/// From where on a session is not what it was: an order opened a transaction, or changed the session itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spoilt {
+    /// The number of the order that did it.
+    pub(crate) by: u64,
+    /// The number of the first whose answer may not mean what it says.
+    pub(crate) from: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +197,11 @@ impl Traffic {
         std::mem::take(&mut self.talk.signs)
     }
 
+    /// The first order to leave the session as it was not, if that was found since this was last asked.
+    pub(super) const fn take_spoilt(&mut self) -> Option<Spoilt> {
+        self.talk.spoilt.take()
+    }
+
     /// The same for statements that are of no use any more.
     pub(super) fn take_stale(&mut self) -> Stale {
         std::mem::take(&mut self.talk.stale)
@@ -192,12 +216,30 @@ impl Traffic {
 impl Talk {
     fn ask(&mut self, request: Request) {
         self.serious += usize::from(request != Request::Closing);
-        self.asked.push_back(request);
+        let orders = self.tally.orders;
+        self.asked.push_back(Asked { request, orders });
+    }
+
+    fn asked_first(&self) -> Option<Request> {
+        self.asked.front().map(|asked| asked.request)
     }
 
     fn answered(&mut self) {
-        let request = self.asked.pop_front();
-        self.serious -= usize::from(request.is_some_and(|request| request != Request::Closing));
+        let Some(Asked { request, orders }) = self.asked.pop_front() else {
+            return;
+        };
+        self.serious -= usize::from(request != Request::Closing);
+        self.tally.answered = orders;
+    }
+
+    /// Takes note of what the order did that is being answered; nobody did what nobody asked for.
+    fn spoil(&mut self, with_itself: bool) {
+        if let Some(Asked { orders, .. }) = self.asked.front() {
+            self.spoilt.get_or_insert_with(|| Spoilt {
+                by: *orders,
+                from: *orders + u64::from(!with_itself),
+            });
+        }
     }
 
     fn found(&mut self, traces: Traces) {
@@ -224,7 +266,7 @@ impl Talk {
         }
         self.stale = self.stale.max(Stale::of_error(&self.complaint));
         // The driver has lost a statement of its own, perhaps one by which it looks up types.
-        if self.complaint.code() == b"26000" && self.asked.front() == Some(&Request::Batch) {
+        if self.complaint.code() == b"26000" && self.asked_first() == Some(Request::Batch) {
             self.found(Traces::LOST);
         }
     }
@@ -314,24 +356,35 @@ impl Reader for FromServer<'_> {
                 let traces = Traces::of_tag(tag);
                 talk.stale = talk.stale.max(Stale::of_tag(tag));
                 talk.found(traces);
+                if !traces.is_empty() {
+                    talk.spoil(false);
+                }
             }
             b'E' => talk.complained(),
             b'Z' => {
+                if talk.status != b'I' {
+                    talk.spoil(true);
+                }
                 talk.answered();
                 talk.refused = false;
                 talk.feed = Feed::None;
                 talk.logged_in = true;
             }
             // The server swallows a Sync that comes before the rows have ended, and answers the one after them.
-            b'G' if talk.asked.front() == Some(&Request::Batch) => {
+            b'G' if talk.asked_first() == Some(Request::Batch) => {
                 talk.answered();
                 talk.feed = Feed::In;
             }
             b'G' | b'W' => talk.feed = Feed::Stuck,
             // A setting has changed, perhaps deep inside a function.
             b'S' if talk.logged_in => {
-                talk.signs = talk.signs.and(talk.watcher.end());
+                let signs = talk.watcher.end();
+                talk.signs = talk.signs.and(signs);
                 talk.found(Traces::RESET);
+                // A server that is promoted says so to everybody.
+                if signs != Signs::PROMOTED {
+                    talk.spoil(false);
+                }
             }
             _ => {}
         }
@@ -497,8 +550,8 @@ mod tests {
 
     #[test]
     fn an_order_counts_from_its_first_byte() {
-        let tally = |orders, errors| Tally { orders, errors };
-        let rows: &[(&[Line], Tally)] = &[
+        let tally = |orders, errors| (orders, errors);
+        let rows: &[(&[Line], (u64, u64))] = &[
             (&[('c', b'Q', "commit\0")], tally(1, 0)),
             (
                 &[
@@ -540,15 +593,80 @@ mod tests {
         ];
         for (lines, expected) in rows {
             for size in 1..10 {
-                let found = play(lines, size).tally();
-                assert_eq!(found, *expected, "{lines:?} in pieces of {size}");
+                let Tally { orders, errors, .. } = play(lines, size).tally();
+                assert_eq!((orders, errors), *expected, "{lines:?} in pieces of {size}");
             }
         }
         let mut traffic = play(&[], 1);
         traffic.sent(b"Q");
-        assert_eq!(traffic.tally(), tally(1, 0));
+        assert_eq!(traffic.tally().orders, 1);
         traffic.sent(b"\0\0\0\x05");
-        assert_eq!(traffic.tally(), tally(1, 0));
+        assert_eq!(traffic.tally().orders, 1);
+    }
+
+    /// A statement that is prepared and executed, as lines.
+    const EXECUTE: [Line; 3] = [('c', b'B', "\0"), ('c', b'E', "\0"), ('c', b'S', "")];
+    const PREPARE: [Line; 2] = [('c', b'P', "\0x\0\0\0"), ('c', b'S', "")];
+    const CLOSE: [Line; 2] = [('c', b'C', "Ss0\0"), ('c', b'S', "")];
+
+    #[test]
+    fn orders_are_answered_one_after_the_other() {
+        let asked = [&EXECUTE[..], &PREPARE, &EXECUTE, &CLOSE, &EXECUTE].concat();
+        let ready = ('s', b'Z', "I");
+        for (answers, expected) in [(0, 0), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
+            for size in 1..10 {
+                let lines = [&asked[..], &vec![ready; answers]].concat();
+                let tally = play(&lines, size).tally();
+                assert_eq!((tally.orders, tally.answered), (3, expected), "{answers}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_that_spoils_a_session_is_known() {
+        let asked = [&EXECUTE[..], &PREPARE, &EXECUTE, &EXECUTE].concat();
+        type Row = (&'static [Line], Option<(u64, u64)>);
+        let rows: &[Row] = &[
+            (&[('s', b'C', "SELECT 1\0"), ('s', b'Z', "I")], None),
+            (&[('s', b'C', "BEGIN\0"), ('s', b'Z', "T")], Some((1, 1))),
+            (
+                &[('s', b'Z', "I"), ('s', b'Z', "I"), ('s', b'Z', "T")],
+                Some((2, 2)),
+            ),
+            (
+                &[('s', b'Z', "I"), ('s', b'Z', "I"), ('s', b'C', "SET\0")],
+                Some((2, 3)),
+            ),
+            (&[('s', b'S', "TimeZone\0UTC\0")], Some((1, 2))),
+            (&[('s', b'S', "in_hot_standby\0off\0")], None),
+            (
+                &[
+                    ('s', b'Z', "T"),
+                    ('s', b'Z', "T"),
+                    ('s', b'C', "COMMIT\0"),
+                    ('s', b'Z', "I"),
+                ],
+                Some((1, 1)),
+            ),
+            (
+                &[
+                    ('s', b'Z', "I"),
+                    ('s', b'Z', "I"),
+                    ('s', b'Z', "I"),
+                    ('s', b'Z', "I"),
+                    ('s', b'S', "TimeZone\0UTC\0"),
+                ],
+                None,
+            ),
+        ];
+        for (answers, expected) in rows {
+            for size in 1..10 {
+                let lines = [&asked[..], answers].concat();
+                let spoilt = play(&lines, size).take_spoilt();
+                let spoilt = spoilt.map(|Spoilt { by, from }| (by, from));
+                assert_eq!(spoilt, *expected, "{answers:?} in pieces of {size}");
+            }
+        }
     }
 
     #[test]

@@ -45,6 +45,13 @@ impl Words {
     }
 }
 
+/// Whether a text holds a word that betrays something, wherever it stands.
+pub(crate) fn betrays(text: &str) -> bool {
+    let mut words = Words::default();
+    let found = words.read(text.as_bytes());
+    !found.and(words.end()).is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

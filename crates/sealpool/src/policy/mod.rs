@@ -7,6 +7,7 @@ mod generation;
 mod hosts;
 mod identity;
 mod key;
+mod lane;
 mod material;
 mod methods;
 mod negotiation;
@@ -37,6 +38,8 @@ pub(crate) use current::Current;
 pub(crate) use generation::Generation;
 pub(crate) use hosts::Host;
 use identity::Identity;
+pub(crate) use lane::Lane;
+use lane::LaneWritten;
 pub use methods::AuthMethod;
 pub(crate) use methods::Methods;
 use negotiation::NegotiationWritten;
@@ -65,6 +68,7 @@ pub(crate) struct Policy {
     pub(crate) reload_interval: Duration,
     pub(crate) rotate_within: Duration,
     pub(crate) pooling: Pooling,
+    pub(crate) lane: Lane,
     pub(crate) care: Care,
     /// How many statements a session keeps prepared.
     pub(crate) statement_cache: usize,
@@ -166,6 +170,9 @@ impl Policy {
             pool_reset,
             pool_mend_timeout,
             pool_cancel_grace,
+            lane_max_size,
+            lane_max_depth,
+            lane_statement_timeout,
         } = config;
         let trust = Trust::decide(TrustWritten {
             mode: tls_mode,
@@ -182,6 +189,23 @@ impl Policy {
             channel_binding: tls_channel_binding,
         })?;
         let mut hosts = hosts::decide(host, hostaddr, port, tls_server_name)?;
+        let statement_timeout = session_statement_timeout.as_ref();
+        let statement_timeout = statement_timeout.map(|written| written.value);
+        let options = session::options(session::Settings {
+            options,
+            search_path: session_search_path,
+            time_zone: session_time_zone,
+            statement_timeout: session_statement_timeout,
+            lock_timeout: session_lock_timeout,
+            idle_in_transaction_timeout: session_idle_in_transaction_timeout,
+        })?;
+        let lane = Lane::decide(LaneWritten {
+            max_size: lane_max_size,
+            max_depth: lane_max_depth,
+            statement_timeout: lane_statement_timeout,
+            session_statement_timeout: statement_timeout,
+            options: options.clone(),
+        })?;
         let user = user.ok_or_else(|| {
             ConfigError::new("missing", "no role to log in as", "set user").about("user")
         })?;
@@ -204,14 +228,7 @@ impl Policy {
                 password: password::decide(password, password_file)?,
                 database: database.map(|written| written.value),
                 application_name: application_name.map(|written| written.value),
-                options: session::options(session::Settings {
-                    options,
-                    search_path: session_search_path,
-                    time_zone: session_time_zone,
-                    statement_timeout: session_statement_timeout,
-                    lock_timeout: session_lock_timeout,
-                    idle_in_transaction_timeout: session_idle_in_transaction_timeout,
-                })?,
+                options,
                 methods: Methods::decide(require_auth)?,
                 token: false,
             },
@@ -257,6 +274,7 @@ impl Policy {
                 reload_interval: pool_reload_interval,
                 keepalive_interval: pool_keepalive_interval,
             })?,
+            lane,
             care: Care::decide(care::Settings {
                 reset: pool_reset,
                 mend_timeout: pool_mend_timeout,

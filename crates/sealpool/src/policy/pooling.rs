@@ -164,7 +164,7 @@ fn keepalive(written: Option<Written<Duration>>) -> Result<Option<Duration>, Con
     }
 }
 
-fn count(key: &str, value: u32, place: &Place) -> Result<usize, ConfigError> {
+pub(super) fn count(key: &str, value: u32, place: &Place) -> Result<usize, ConfigError> {
     usize::try_from(value).map_err(|_| {
         place.refuse(
             key,

@@ -19,6 +19,8 @@ pub struct ConnectionInfo {
     pub uses: u32,
     /// For how long somebody has held it; `None` while it is idle.
     pub held: Option<Duration>,
+    /// Whether it is one of the [`Lane`](crate::Lane)'s, which many share and nobody holds.
+    pub in_lane: bool,
     /// The facts of its TLS.
     pub tls: Arc<TlsSession>,
 }

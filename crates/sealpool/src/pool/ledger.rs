@@ -32,6 +32,8 @@ pub(super) struct Card {
     request: CancelHandle,
     /// From the end of its opening to the beginning of its closing.
     pooled: AtomicBool,
+    /// Whether it is one of the lane's, which are never lent.
+    in_lane: AtomicBool,
     /// While nobody has it, the three below are those of the last loan.
     is_lent: AtomicBool,
     /// In nanoseconds since it was opened.
@@ -86,6 +88,7 @@ impl Ledger {
             condition,
             request,
             pooled: AtomicBool::new(false),
+            in_lane: AtomicBool::new(false),
             is_lent: AtomicBool::new(false),
             lent_at: AtomicU64::new(0),
             lent_to: Mutex::new(Location::caller()),
@@ -125,8 +128,10 @@ impl Ledger {
 
     pub(super) fn connections(&self) -> Vec<ConnectionInfo> {
         let cards = self.cards();
-        let pooled = cards.iter().filter(|card| card.is_pooled());
-        pooled.map(|card| card.info()).collect()
+        let open = cards
+            .iter()
+            .filter(|card| card.is_pooled() || card.is_in_lane());
+        open.map(|card| card.info()).collect()
     }
 }
 
@@ -157,12 +162,21 @@ impl Card {
         self.pooled.load(Ordering::Relaxed)
     }
 
+    pub(super) fn is_in_lane(&self) -> bool {
+        self.in_lane.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn join_lane(&self) {
+        self.in_lane.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn enter(&self) {
         self.pooled.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn leave(&self) {
         self.pooled.store(false, Ordering::Relaxed);
+        self.in_lane.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn is_suspected(&self) -> bool {
@@ -186,6 +200,7 @@ impl Card {
             age: self.opened.elapsed(),
             uses: self.uses(),
             held: self.holder().map(|holder| holder.held),
+            in_lane: self.is_in_lane(),
             tls: Arc::clone(&self.tls),
         }
     }

@@ -10,6 +10,7 @@ use super::{
     gate::Gate,
     hooks::Hooks,
     house::House,
+    lane::Tracks,
     listening::Listeners,
     mend,
     opening::Outcome,
@@ -28,6 +29,7 @@ pub(super) struct Manager {
     pub(super) name: String,
     pub(super) house: Arc<House>,
     pub(super) gate: Arc<Gate>,
+    pub(super) lane: Arc<Tracks>,
     pub(super) listeners: Arc<Listeners>,
     pub(super) suspension: Suspension,
     pub(super) upkeep: Upkeep,
@@ -41,11 +43,15 @@ impl Manager {
         let policy = connector.policy();
         let pooling = policy.pooling;
         let permits = Permits::new(pooling.max_size, pooling.max_waiting);
+        let house = Arc::new(House::new(hooks, permits));
+        let gate = Arc::<Gate>::default();
+        let lane = Tracks::new(connector.clone(), Arc::clone(&house), Arc::clone(&gate));
         Self {
             name: policy.name(),
             connector,
-            house: Arc::new(House::new(hooks, permits)),
-            gate: Arc::default(),
+            house,
+            gate,
+            lane: Arc::new(lane),
             listeners: Arc::default(),
             suspension: Suspension::default(),
             upkeep: Upkeep::default(),
@@ -59,6 +65,7 @@ impl Manager {
         self.house.closing.store(true, Ordering::Relaxed);
         self.upkeep.end();
         self.listeners.end();
+        self.lane.close();
         self.house.permits.close();
         self.gate.close();
         self.house.shelf.close();
@@ -94,6 +101,12 @@ impl Manager {
         drop(opened?);
         drop(permit);
         Ok(true)
+    }
+
+    /// How many are being opened to be lent.
+    pub(super) fn opening(&self) -> usize {
+        let others = self.listeners.opening() + self.lane.opening();
+        self.gate.opening().saturating_sub(others)
     }
 
     pub(super) fn next_turn(&self) -> f64 {

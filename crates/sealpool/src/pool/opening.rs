@@ -11,7 +11,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    connect::{Connector, Failures},
+    connect::{Connector, Duty, Failures},
     error::{Attempt, ConnectError, Error, Stage},
     event::CloseReason,
     hook::HookError,
@@ -65,11 +65,14 @@ impl Manager {
         asks: &Span,
     ) -> Result<Outcome, Error> {
         let opening = Opening {
-            connector: self.connector().clone(),
-            house: Arc::clone(&self.house),
+            draft: Draft {
+                connector: self.connector().clone(),
+                house: Arc::clone(&self.house),
+                rotated_at: self.next_turn(),
+                span: spans::connect(&self.connector().policy(), asks),
+                duty: Duty::Loan,
+            },
             gate: Arc::clone(&self.gate),
-            rotated_at: self.next_turn(),
-            span: spans::connect(&self.connector().policy(), asks),
         };
         let (asked, outcome) = oneshot::channel();
         let task = tokio::spawn(opening.run(turn, permit, asked));
@@ -84,20 +87,26 @@ impl Manager {
 }
 
 struct Opening {
-    connector: Connector,
-    house: Arc<House>,
+    draft: Draft,
     gate: Arc<Gate>,
-    rotated_at: f64,
-    span: Span,
+}
+
+/// A session to be.
+pub(super) struct Draft {
+    pub(super) connector: Connector,
+    pub(super) house: Arc<House>,
+    pub(super) rotated_at: f64,
+    pub(super) span: Span,
+    pub(super) duty: Duty,
 }
 
 impl Opening {
     async fn run(self, turn: Turn, permit: Permit, asked: oneshot::Sender<Outcome>) {
-        let policy = self.connector.policy();
+        let policy = self.draft.connector.policy();
         let opened = tokio::select! {
             biased;
             () = self.gate.closed() => return,
-            opened = traced(&self.span, self.open(&policy)) => opened,
+            opened = self.draft.open(&policy) => opened,
         };
         let opened = match opened {
             Ok(session) => {
@@ -119,11 +128,17 @@ impl Opening {
         };
         drop(asked.send(Outcome { opened, permit }));
     }
+}
 
-    async fn open(&self, policy: &Policy) -> Result<Box<Session>, ConnectError> {
+impl Draft {
+    pub(super) async fn open(&self, policy: &Policy) -> Result<Box<Session>, ConnectError> {
+        traced(&self.span, self.set_up(policy)).await
+    }
+
+    async fn set_up(&self, policy: &Policy) -> Result<Box<Session>, ConnectError> {
         let refused = self.house.before_connect(policy).await;
         refused.map_err(|error| self.not_set_up(error, policy, None))?;
-        let opened = self.connector.open().await?;
+        let opened = self.connector.open(self.duty).await?;
         let (connector, house) = (self.connector.clone(), Arc::clone(&self.house));
         let session = Session::new(opened, connector, house, self.rotated_at);
         let mut session = Box::new(session);
@@ -132,7 +147,10 @@ impl Opening {
             session.close(CloseReason::CheckFailed);
             return Err(error);
         }
-        session.set_up();
+        match self.duty {
+            Duty::Lane => session.join_lane(),
+            Duty::Loan => session.set_up(),
+        }
         spans::reached(&self.span, session.server());
         Ok(session)
     }

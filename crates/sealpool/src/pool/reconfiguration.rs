@@ -66,6 +66,7 @@ fn apply(manager: &Manager, old: &Policy, new: &Policy) {
     if new.max_size != old.max_size {
         resize(manager, new.max_size);
     }
+    manager.lane.renew();
 }
 
 /// Reads the configuration again from time to time, where that is asked for. What has changed is taken when it has been

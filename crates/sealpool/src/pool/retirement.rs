@@ -32,12 +32,15 @@ impl Pool {
         house.evictions.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         retire(&self.manager, |session| session.retirement(now));
+        self.manager.lane.renew();
     }
 }
 
 pub(super) fn resize(manager: &Manager, max_size: usize) {
     manager.house.permits.resize(max_size);
-    let mut surplus = manager.house.ledger.cards().len().saturating_sub(max_size);
+    let cards = manager.house.ledger.cards();
+    let cards = cards.iter().filter(|card| !card.is_in_lane());
+    let mut surplus = cards.count().saturating_sub(max_size);
     retire(manager, |_| {
         let one_too_many = surplus > 0;
         surplus = surplus.saturating_sub(1);

@@ -149,6 +149,16 @@ impl Session {
         self.card.enter();
     }
 
+    /// The same, for statements of many.
+    pub(super) fn join_lane(&self) {
+        self.card.join_lane();
+    }
+
+    /// Ends it whatever it is doing; what is then to be cancelled.
+    pub(super) fn cut(&self) -> Option<CancelHandle> {
+        self.card.cut()
+    }
+
     pub(super) const fn house(&self) -> &Arc<House> {
         &self.house
     }
@@ -326,7 +336,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.generation.closed();
         let reason = if self.card.was_cut() {
-            CloseReason::PoolClosed
+            let own = self.closed_for.filter(|_| self.card.is_in_lane());
+            own.unwrap_or(CloseReason::PoolClosed)
         } else if self.client.is_closed() {
             CloseReason::Broken
         } else if let Some(reason) = self.closed_for {

@@ -5,7 +5,7 @@ use crate::closed_set::closed_set;
 
 /// The levels of a pool at one moment.
 ///
-/// Each open connection is counted once, as used or as idle.
+/// Each open connection is counted once: as used, as idle or as one of the lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
@@ -23,6 +23,10 @@ pub struct Status {
     pub waiting: usize,
     /// For how long the first of them has waited.
     pub oldest_waiter: Option<Duration>,
+    /// Connections of the [`Lane`](crate::Lane), which are neither used nor idle.
+    pub lane_connections: usize,
+    /// Statements under way on them.
+    pub lane_outstanding: usize,
     /// Open connections that were made with certificates, keys, lists or settings which have been replaced since.
     pub stale: usize,
     /// Clients that have been held for longer than `pool.leak_threshold`.
@@ -60,16 +64,18 @@ impl Manager {
         let cards = self.house.ledger.cards();
         let used = cards.iter().filter(|card| card.is_lent()).count();
         let pooled = cards.iter().filter(|card| card.is_pooled()).count();
-        let opening = self.gate.opening();
         let (waiting, oldest_waiter) = self.waiters.levels();
+        let (lane_connections, lane_outstanding) = self.lane.levels();
         Status {
             max_size: self.house.permits.limit(),
             min_idle: self.pooling().min_idle,
             used,
             idle: pooled.saturating_sub(used),
-            opening: opening.saturating_sub(self.listeners.opening()),
+            opening: self.opening(),
             waiting,
             oldest_waiter,
+            lane_connections,
+            lane_outstanding,
             stale: self.connector().stale(),
             leaks_suspected: cards.iter().filter(|card| card.is_suspected()).count(),
             backoff: self.gate.backoff(),
@@ -93,6 +99,8 @@ impl fmt::Display for Status {
             opening,
             waiting,
             oldest_waiter: _,
+            lane_connections: _,
+            lane_outstanding: _,
             stale: _,
             leaks_suspected: _,
             backoff: _,

@@ -3,6 +3,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::Session;
+use crate::connect::Losses;
 use crate::event::{CloseReason, Event, HealthCheckOutcome};
 
 /// How long the next borrower waits for a cancel request of the last one to be through.
@@ -13,6 +14,11 @@ const RESTED: Duration = Duration::from_secs(1);
 pub(in crate::pool) const CHECK: Duration = Duration::from_millis(500);
 
 impl Session {
+    /// The connections to its server that were lost.
+    pub(in crate::pool) fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
     /// Whether its server may have lost the role that is wanted.
     pub(in crate::pool) fn is_in_doubt(&self) -> bool {
         self.endpoint.doubted().is_some()
