@@ -1,6 +1,14 @@
 use std::{collections::BTreeSet, fmt::Write as _, fs, process::Command, thread};
 
-use crate::{Failure, bench::Bench, lock, peers::Kind, pgbench::Pgbench, report, row::Row};
+use crate::{
+    Failure,
+    bench::Bench,
+    lock,
+    peers::{Kind, SharedLane},
+    pgbench::Pgbench,
+    report,
+    row::Row,
+};
 
 /// What `docs/benchmarks.md` is made of.
 pub(crate) fn page(bench: &Bench, rows: &[Row]) -> Result<String, Failure> {
@@ -37,6 +45,7 @@ pub(crate) fn page(bench: &Bench, rows: &[Row]) -> Result<String, Failure> {
     for kind in Kind::ALL {
         let _ = writeln!(page, "| {} | {} |", kind.name(), kind.settings());
     }
+    let _ = writeln!(page, "| {} | {} |", SharedLane::NAME, SharedLane::SETTINGS);
     let _ = writeln!(page, "| pgbench | {} |\n", Pgbench::SETTINGS);
     let verdicts: Vec<_> = rows
         .iter()

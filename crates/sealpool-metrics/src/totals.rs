@@ -127,6 +127,8 @@ impl Totals {
             reloads: Tally::default(),
             credentials: Tally::default(),
             checks: Tally::default(),
+            lane: Tally::default(),
+            lane_evictions: AtomicU64::default(),
             leaks: AtomicU64::default(),
             last_reload: Moment::default(),
             credential_expiry: Moment::default(),

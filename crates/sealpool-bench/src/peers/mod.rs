@@ -6,6 +6,8 @@ mod deadpool;
 pub(crate) use self::deadpool::Deadpool;
 mod kind;
 pub(crate) use self::kind::Kind;
+mod lane;
+pub(crate) use self::lane::SharedLane;
 mod raw;
 mod sealed;
 pub(crate) use self::sealed::{Sealed, config, scrape};

@@ -23,12 +23,21 @@ impl Sealed {
     }
 
     pub(super) fn with_metrics(site: &Site, size: u32) -> Result<Self, Failure> {
+        Self::observed(config(site).pool_max_size(size))
+    }
+
+    pub(super) fn with_lane(site: &Site, size: u32) -> Result<Pool, Failure> {
+        let Self(pool) = Self::observed(config(site).lane_max_size(size))?;
+        Ok(pool)
+    }
+
+    fn observed(config: Config) -> Result<Self, Failure> {
         // No two pools may have one name at once.
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         recorder()?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let observer = sealpool_metrics::observer(format!("bench-{number}"));
-        Self::open(site, size, |builder| builder.observer(observer))
+        Self::configured(config, |builder| builder.observer(observer))
     }
 
     pub(crate) fn configured(

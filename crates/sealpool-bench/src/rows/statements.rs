@@ -4,7 +4,7 @@ use crate::{
     Failure,
     bench::{Bench, two_workers},
     crowd::{Crowd, TASKS, Turn, turn},
-    peers::{Kind, fill, with_peer},
+    peers::{Kind, SharedLane, Single, expect, fill, with_peer},
     pgbench::Pgbench,
     rounds::{Entrant, Rounds},
     row::{Row, SEALPOOL, Target},
@@ -29,6 +29,9 @@ async fn measure(bench: &Bench) -> Result<Rounds<Crowd>, Failure> {
         });
         entrants.push(Entrant::new(kind.name(), turn));
     }
+    let lane = SharedLane::open(&site)?;
+    expect(lane.single().await?, 1)?;
+    entrants.push(Entrant::new(SharedLane::NAME, turn(lane, TASKS, lasting)));
     entrants.push(Entrant::new("pgbench", pgbench(bench, lasting).await?));
     let repetition = async |turn: &mut Turn| turn().await;
     Rounds::interleaved(bench.effort().rounds(), &mut entrants, repetition).await
@@ -50,7 +53,7 @@ async fn pgbench(bench: &Bench, lasting: Duration) -> Result<Turn, Failure> {
 fn rows(bench: &Bench, rounds: &Rounds<Crowd>) -> Vec<Row> {
     let server = bench.newest().label();
     let workload = format!(
-        "{server}; runtime of two workers, `SELECT 1` prepared, acquire and release round each."
+        "{server}; runtime of two workers, `SELECT 1` prepared, acquire and release round each but those of the lane."
     );
     let title = |what: &str| format!("SELECT 1, {TASKS} tasks on {SIZE}: {what}");
 
@@ -58,7 +61,18 @@ fn rows(bench: &Bench, rounds: &Rounds<Crowd>) -> Vec<Row> {
     let throughput = Row::new(title("throughput"), "calls/s", &workload, &speed)
         .must(SEALPOOL, Target::RatioAtLeast(0.97), &speed)
         .must(SEALPOOL, Target::TimesAtLeast(1.9, "bb8"), &speed)
-        .must(SEALPOOL, Target::TimesAtLeast(1.9, "sqlx"), &speed);
+        .must(SEALPOOL, Target::TimesAtLeast(1.9, "sqlx"), &speed)
+        .must(&[SharedLane::NAME], Target::RatioAtLeast(1.35), &speed)
+        .must(
+            &[SharedLane::NAME],
+            Target::TimesAtLeast(1.0, Kind::DeadpoolPlain.name()),
+            &speed,
+        )
+        .must(
+            &[SharedLane::NAME],
+            Target::TimesAtLeast(1.0, "pgbench"),
+            &speed,
+        );
     let mut rows = vec![throughput];
 
     let quantile =

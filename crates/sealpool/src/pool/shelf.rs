@@ -7,6 +7,7 @@ use super::session::Session;
 pub(super) struct Shelf(Mutex<Laid>);
 
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "each loan moves a session twice")]
 struct Laid {
     /// The one used longest ago first.
     sessions: Vec<Box<Session>>,
@@ -22,12 +23,16 @@ impl Shelf {
             drop(laid);
             drop(session);
         } else {
-            let older = |laid: &Box<Session>| laid.idle_since() <= session.idle_since();
-            if laid.sessions.last().is_none_or(older) {
-                laid.sessions.push(session);
+            let since = session.idle_since();
+            let sessions = &mut laid.sessions;
+            if sessions
+                .last()
+                .is_none_or(|last| last.idle_since() <= since)
+            {
+                sessions.push(session);
             } else {
-                let place = laid.sessions.partition_point(older);
-                laid.sessions.insert(place, session);
+                let place = sessions.partition_point(|laid| laid.idle_since() <= since);
+                sessions.insert(place, session);
             }
         }
     }
@@ -47,6 +52,7 @@ impl Shelf {
         laid.sessions.iter().filter(|s| counted(s)).count()
     }
 
+    #[expect(clippy::vec_box, reason = "that is how they are kept")]
     pub(super) fn take_if(&self, mut chosen: impl FnMut(&Session) -> bool) -> Vec<Box<Session>> {
         let mut laid = self.laid();
         let taken = laid.sessions.extract_if(.., |session| chosen(session));
