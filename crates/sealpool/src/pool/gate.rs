@@ -16,7 +16,7 @@ const PROVEN: Duration = Duration::from_secs(1);
 /// What cannot heal by waiting is tried twice in this time, and no more often.
 const REFUSED: Duration = Duration::from_secs(5);
 /// A server that restarts is back within a second, and a failed attempt costs it next to nothing.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// The pause is this part of the time for which the server has been away.
 const PATIENCE: u32 = 20;

@@ -4,6 +4,7 @@ use std::sync::{
 };
 
 use super::{hooks::Hooks, ledger::Ledger, permits::Permits, shelf::Shelf};
+use crate::connect::Loan;
 
 /// What all sessions of a pool go by, and where those are that nobody has.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) struct House {
     pub(super) evictions: AtomicU32,
     /// How often a statement was found to be older than its tables.
     pub(super) redefinitions: Arc<AtomicU32>,
+    /// The loan of cancel requests that the pool itself sends: it does not end.
+    pub(super) own_loan: Arc<Loan>,
     pub(super) ledger: Ledger,
     pub(super) hooks: Hooks,
     pub(super) permits: Permits,
@@ -24,6 +27,7 @@ impl House {
         Self {
             closing: AtomicBool::new(false),
             evictions: AtomicU32::new(0),
+            own_loan: Arc::default(),
             ledger: Ledger::default(),
             redefinitions: Arc::default(),
             hooks,

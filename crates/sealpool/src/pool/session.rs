@@ -103,7 +103,7 @@ impl Session {
                 host: Arc::clone(&host),
                 port,
                 address,
-                loan: Arc::default(),
+                loan: Arc::clone(&house.own_loan),
             },
         );
         let client = ClientWrapper::new(client, task);
