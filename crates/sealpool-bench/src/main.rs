@@ -13,6 +13,7 @@ mod report;
 mod rounds;
 mod row;
 mod rows;
+mod scale;
 mod scaling;
 mod server;
 

@@ -6,9 +6,10 @@ use crate::{
     crowd::{Crowd, Turn, spread},
     lock, page,
     peers::{Kind, fill, with_peer},
-    picture::{Chart, Curve, Scale, svg},
+    picture::{Chart, Curve, svg},
     report,
     rounds::{Entrant, Rounds},
+    scale::Scale,
 };
 
 const WHO: [Kind; 4] = [Kind::Deadpool, Kind::SealpoolMetrics, Kind::Bb8, Kind::Sqlx];
@@ -47,7 +48,7 @@ const AXES: [Axis; 3] = [
         load: |size| Load { size, ..USUAL },
     },
     Axis {
-        label: "pools (64 tasks; 8 connections in all, but 1 a pool)",
+        label: "pools (64 tasks, 8 connections in all, at least 1 each)",
         values: &[1, 2, 4, 8, 16],
         load: |pools| Load {
             pools,

@@ -73,7 +73,7 @@ fn every_row_is_measured_and_on_the_page() {
     }
 }
 
-/// Where each line begins, in a picture of six charts with a legend.
+/// Two values of each axis.
 #[test]
 fn scaling_is_measured_and_drawn() {
     let folder = tempfile::tempdir().unwrap();
