@@ -90,9 +90,16 @@ pub(crate) fn run(bench: &Bench, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Of each point: how many, and how long each of them. One lasts longer where not every task has had a call by then.
+fn repetitions(bench: &Bench) -> (usize, Duration) {
+    let effort = bench.effort();
+    let lasting = effort.lasting(Duration::from_millis(250));
+    (effort.few_rounds().div_ceil(3), lasting)
+}
+
 async fn point(bench: &Bench, load: Load) -> Result<Rounds<Crowd>, Failure> {
     let Load { tasks, pools, size } = load;
-    let lasting = bench.effort().lasting(Duration::from_millis(250));
+    let (rounds, lasting) = repetitions(bench);
     let site = bench.newest().site();
     let mut entrants = Vec::new();
     for kind in WHO {
@@ -106,7 +113,6 @@ async fn point(bench: &Bench, load: Load) -> Result<Rounds<Crowd>, Failure> {
         entrants.push(Entrant::new(kind.name(), turn));
     }
     let repetition = async |turn: &mut Turn| turn().await;
-    let rounds = bench.effort().few_rounds().div_ceil(3);
     let rounds = Rounds::interleaved(rounds, &mut entrants, repetition).await?;
     drop(entrants);
     bench.newest().settle().await?;
@@ -170,6 +176,7 @@ fn table(chart: &Chart) -> String {
 
 fn heading(bench: &Bench) -> [String; 3] {
     let server = bench.newest();
+    let (rounds, lasting) = repetitions(bench);
     let crates = ["bb8", "deadpool-postgres", "sealpool", "sqlx", "tokio"];
     let crates = crates.map(|name| format!("{name} {}", lock::version(name).unwrap_or_default()));
     [
@@ -177,9 +184,10 @@ fn heading(bench: &Bench) -> [String; 3] {
             .to_owned(),
         format!("{}; {} (verify-full)", page::machine(), server.label()),
         format!(
-            "{}; PostgreSQL {}; medians, made by scripts/bench {}--scaling",
+            "{}; PostgreSQL {}; medians of {rounds} × {} ms; scripts/bench {}--scaling",
             crates.join(", "),
             server.cluster().version(),
+            lasting.as_millis(),
             bench.effort().flag()
         ),
     ]
