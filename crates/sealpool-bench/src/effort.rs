@@ -48,7 +48,7 @@ impl Effort {
     pub(crate) fn points(self, all: &[u32]) -> &[u32] {
         match self {
             Self::Full | Self::Quick => all,
-            Self::Smoke => all.get(..2).unwrap_or(all),
+            Self::Smoke => all.get(..1).unwrap_or(all),
         }
     }
 
