@@ -48,7 +48,7 @@ const AXES: [Axis; 3] = [
         load: |size| Load { size, ..USUAL },
     },
     Axis {
-        label: "pools (64 tasks, 8 connections in all, at least 1 each)",
+        label: "pools (64 tasks, 8 connections, at least 1 each)",
         values: &[1, 2, 4, 8, 16],
         load: |pools| Load {
             pools,
