@@ -47,13 +47,22 @@ pub(crate) type Turn =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Crowd, Failure>> + Send>> + Send>;
 
 pub(crate) fn turn<S: Single>(single: S, tasks: usize, lasting: Duration) -> Turn {
-    Box::new(move || Box::pin(crowd(single.clone(), tasks, lasting)))
+    spread(vec![single], tasks, lasting)
 }
 
-async fn crowd<S: Single>(single: S, tasks: usize, lasting: Duration) -> Result<Crowd, Failure> {
+/// The same with the tasks dealt out: each keeps to one of them.
+pub(crate) fn spread<S: Single>(singles: Vec<S>, tasks: usize, lasting: Duration) -> Turn {
+    Box::new(move || Box::pin(crowd(singles.clone(), tasks, lasting)))
+}
+
+async fn crowd<S: Single>(
+    singles: Vec<S>,
+    tasks: usize,
+    lasting: Duration,
+) -> Result<Crowd, Failure> {
     let started = Instant::now();
     let mut running = JoinSet::new();
-    for _ in 0..tasks {
+    for single in singles.iter().cycle().take(tasks) {
         let single = single.clone();
         running.spawn(async move {
             let mut latencies = Vec::new();

@@ -44,6 +44,14 @@ impl Effort {
         }
     }
 
+    /// Where along a line is measured.
+    pub(crate) fn points(self, all: &[u32]) -> &[u32] {
+        match self {
+            Self::Full | Self::Quick => all,
+            Self::Smoke => all.get(..1).unwrap_or(all),
+        }
+    }
+
     /// What it is called on the command line.
     pub(crate) fn flag(self) -> &'static str {
         match self {

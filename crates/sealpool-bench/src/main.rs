@@ -8,10 +8,13 @@ mod lock;
 mod page;
 mod peers;
 mod pgbench;
+mod picture;
 mod report;
 mod rounds;
 mod row;
 mod rows;
+mod scale;
+mod scaling;
 mod server;
 
 use std::{error::Error, fs, path::PathBuf, process::ExitCode};
@@ -40,6 +43,9 @@ struct Options {
     /// Writes the page of the documentation to this file.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Measures how throughput and p99 scale with tasks, connections and pools, and draws it to this SVG file; no workloads.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["workloads", "write"])]
+    scaling: Option<PathBuf>,
     /// What a child process is started for.
     #[arg(long, hide = true)]
     errand: Option<Errand>,
@@ -62,6 +68,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         quick,
         smoke,
         write,
+        scaling,
         errand,
         workloads,
     } = options;
@@ -73,6 +80,9 @@ fn run(options: &Options) -> Result<(), Failure> {
         (_, true) => Effort::Smoke,
         _ => Effort::Full,
     })?;
+    if let Some(file) = scaling {
+        return scaling::run(&bench, file);
+    }
     let wanted = match workloads.is_empty() {
         true => Workload::value_variants(),
         false => workloads,

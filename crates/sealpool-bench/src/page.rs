@@ -54,13 +54,17 @@ pub(crate) fn page(bench: &Bench, rows: &[Row]) -> Result<String, Failure> {
         .collect();
     let met = verdicts.iter().filter(|verdict| verdict.is_met()).count();
     let _ = writeln!(page, "Of {} targets {met} are reached.", verdicts.len());
+    page.push_str(
+        "\nHow throughput and p99 scale with tasks, connections and pools is [a picture](scaling.svg), made by \
+         `scripts/bench --scaling docs/scaling.svg`.\n",
+    );
     for row in rows {
         let _ = write!(page, "\n{}", report::markdown(row));
     }
     Ok(page)
 }
 
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let count = thread::available_parallelism().map_or(0, usize::from);
     let models = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = models

@@ -64,7 +64,7 @@ fn cells(line: &Line) -> [String; 5] {
 }
 
 /// Three digits that count.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         _ if value.fract() == 0.0 => format!("{value:.0}"),
         100.0.. => format!("{value:.0}"),

@@ -72,3 +72,39 @@ fn every_row_is_measured_and_on_the_page() {
         );
     }
 }
+
+/// With the first value of each axis.
+#[test]
+fn scaling_is_measured_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scaling.svg");
+    let output = Command::new(env!("CARGO_BIN_EXE_sealpool-bench"))
+        .args(["--smoke", "--scaling"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let table = String::from_utf8(output.stdout).unwrap();
+    let picture = fs::read_to_string(file).unwrap();
+    let legend = picture.lines().filter(|line| line.ends_with("</text>"));
+    for peer in ["deadpool", "sealpool, metrics", "bb8", "sqlx"] {
+        let lines = table
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(peer));
+        let numbers: Vec<f64> = lines
+            .flat_map(str::split_whitespace)
+            .map(|number| number.parse().unwrap())
+            .collect();
+        assert_eq!(numbers.len(), 6, "one value in each of six charts: {table}");
+        assert!(numbers.iter().all(|number| *number > 0.0), "{table}");
+        let named = legend
+            .clone()
+            .filter(|line| line.contains(&format!(">{peer}<")));
+        assert_eq!(named.count(), 1, "{peer}: {picture}");
+    }
+    assert_eq!(picture.matches("<polyline ").count(), 4 * 7, "{picture}");
+}

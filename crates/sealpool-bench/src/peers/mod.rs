@@ -89,3 +89,10 @@ macro_rules! with_peer {
     };
 }
 pub(crate) use with_peer;
+
+/// For many pools at once. What it costs to choose anew each time is nothing beside the round trip.
+impl Single for Contender {
+    async fn single(&self) -> Result<i32, Failure> {
+        with_peer!(self, peer => peer.single().await)
+    }
+}
