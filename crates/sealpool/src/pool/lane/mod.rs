@@ -115,7 +115,8 @@ impl Lane {
     /// # Errors
     ///
     /// A statement that a lane does not take, [`Error::Timeout`](crate::Error::Timeout) and the other errors of an acquire
-    /// when there was no place for it, what the server says of it, and a lost connection. [`LaneError::outcome`] says what became of it.
+    /// when there was no place for it, what the server says of it, and a lost connection. [`LaneError::outcome`] says what
+    /// became of it.
     #[track_caller]
     pub fn query<'a>(
         &'a self,
