@@ -173,6 +173,7 @@ async fn a_connection_that_died_while_nobody_used_it(rig: Arc<Rig>, proxy: Arc<P
     let lane = pool.lane();
     lane.query("select 1", &[]).await.unwrap();
     crate::rig::rest().await;
+    // Whoever looks after the lane does so every 250 ms, and has to have seen that it rested.
     tokio::time::sleep(Duration::from_millis(500)).await;
     proxy.black_hole();
     lane.query("select 1", &[])

@@ -138,6 +138,7 @@ async fn nothing_is_lost_while_connections_are_replaced(rig: Arc<Rig>) {
     })
     .await;
     pool.suspend();
+    // What is under way comes to its end, and what comes next has to wait.
     tokio::time::sleep(Duration::from_millis(50)).await;
     pool.resume();
     traffic.goes_on().await;

@@ -256,6 +256,7 @@ async fn a_slow_statement_holds_nobody_up(rig: Arc<Rig>) {
         tokio::spawn(async move { lane.query(&sleep, &[]).await })
     };
     running(&admin, &sleep, 1).await;
+    // After 75 ms it counts as slow, and that has to have been seen.
     tokio::time::sleep(Duration::from_millis(200)).await;
     for _ in 0..20 {
         lane.query("select 1", &[]).await.unwrap();

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 const PAGE: &str = include_str!("../../../docs/benchmarks.md");
 
@@ -16,21 +16,24 @@ fn rows(page: &str) -> BTreeMap<&str, Vec<Vec<&str>>> {
         .collect()
 }
 
+/// Runs it with the file that it is to write; what it prints.
+fn smoke(option: &str, file: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_sealpool-bench"))
+        .args(["--smoke", option])
+        .arg(file)
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Once, on one server; the numbers mean nothing, but each is there.
 #[test]
 fn every_row_is_measured_and_on_the_page() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("benchmarks.md");
-    let output = Command::new(env!("CARGO_BIN_EXE_sealpool-bench"))
-        .args(["--smoke", "--write"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    smoke("--write", &file);
     let page = fs::read_to_string(file).unwrap();
     let (measured, published) = (rows(&page), rows(PAGE));
     // The other servers are not asked here.
@@ -78,17 +81,7 @@ fn every_row_is_measured_and_on_the_page() {
 fn scaling_is_measured_and_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("scaling.svg");
-    let output = Command::new(env!("CARGO_BIN_EXE_sealpool-bench"))
-        .args(["--smoke", "--scaling"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let table = String::from_utf8(output.stdout).unwrap();
+    let table = smoke("--scaling", &file);
     let picture = fs::read_to_string(file).unwrap();
     let legend = picture.lines().filter(|line| line.ends_with("</text>"));
     for peer in ["deadpool", "sealpool, metrics", "bb8", "sqlx"] {

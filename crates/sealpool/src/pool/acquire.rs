@@ -15,7 +15,6 @@ use tracing::Instrument;
 
 use super::{
     Client, Pool,
-    gate::Verdict,
     manager::{Manager, check, is_sound},
     opening::{Kept, Outcome},
     permits::Permit,
@@ -143,19 +142,7 @@ impl Pool {
             ),
         };
         let _waiting = manager.waiters.enter();
-        let mut verdicts = manager.gate.verdicts();
-        let verdict = async {
-            if manager.is_closing() {
-                return Error::Closed;
-            }
-            match verdicts.changed().await {
-                Ok(()) => match &*verdicts.borrow() {
-                    Verdict::Refused(error) => Error::Connect(error.clone()),
-                    Verdict::Closed | Verdict::None => Error::Closed,
-                },
-                Err(_) => Error::Closed,
-            }
-        };
+        let verdict = manager.gate.verdict();
         let result = tokio::select! {
             biased;
             // Before anything else is tried that waiting does not heal.

@@ -9,7 +9,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{error::ConnectError, policy::Policy};
+use crate::{
+    error::{ConnectError, Error},
+    policy::Policy,
+};
 
 /// For how long a server that took a connection is known to do so.
 const PROVEN: Duration = Duration::from_secs(1);
@@ -33,7 +36,7 @@ pub(super) struct Gate {
 
 /// What ends every acquire that waits.
 #[derive(Clone, Debug)]
-pub(super) enum Verdict {
+enum Verdict {
     None,
     Closed,
     Refused(Arc<ConnectError>),
@@ -116,8 +119,21 @@ impl Gate {
         Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
-    pub(super) fn verdicts(&self) -> watch::Receiver<Verdict> {
-        self.verdict.subscribe()
+    /// Waits for what ends every wait that has begun by now.
+    pub(super) fn verdict(&self) -> impl Future<Output = Error> + Send + use<> {
+        let mut verdicts = self.verdict.subscribe();
+        async move {
+            if matches!(&*verdicts.borrow(), Verdict::Closed) {
+                return Error::Closed;
+            }
+            match verdicts.changed().await {
+                Ok(()) => match &*verdicts.borrow() {
+                    Verdict::Refused(error) => Error::Connect(Arc::clone(error)),
+                    Verdict::Closed | Verdict::None => Error::Closed,
+                },
+                Err(_) => Error::Closed,
+            }
+        }
     }
 
     pub(super) fn close(&self) {
@@ -127,7 +143,7 @@ impl Gate {
     /// Waits until the pool has been closed.
     pub(super) async fn closed(&self) {
         let closed = |verdict: &Verdict| matches!(verdict, Verdict::Closed);
-        let _ = self.verdicts().wait_for(closed).await;
+        let _ = self.verdict.subscribe().wait_for(closed).await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     connect::Outcome,
     error::{AcquireTimeout, Error},
-    pool::{gate::Verdict, permits::Counted},
+    pool::permits::Counted,
 };
 
 /// The limit of a call that has to wait or to begin again.
@@ -52,19 +52,7 @@ impl Lane {
             return Err(Error::QueueFull(most).into());
         }
         let limit = policy.pooling.acquire_timeout;
-        let mut verdicts = manager.gate.verdicts();
-        let verdict = async {
-            if manager.is_closing() {
-                return Error::Closed;
-            }
-            match verdicts.changed().await {
-                Ok(()) => match &*verdicts.borrow() {
-                    Verdict::Refused(error) => Error::Connect(error.clone()),
-                    Verdict::Closed | Verdict::None => Error::Closed,
-                },
-                Err(_) => Error::Closed,
-            }
-        };
+        let verdict = manager.gate.verdict();
         let work = async {
             // It is never closed.
             let _next = tracks.turnstile.acquire().await;
