@@ -22,10 +22,10 @@ fn smoke(option: &str, file: &Path) -> String {
         .args(["--smoke", option])
         .arg(file)
         .output()
-        .unwrap();
+        .expect("the bench starts");
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaint}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Once, on one server; the numbers mean nothing, but each is there.
