@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep},
-};
+use tokio::{runtime::Handle, time::Instant};
 use tracing::Instrument;
 
 use super::{
@@ -18,8 +15,10 @@ use super::{
     manager::{Manager, check, is_sound},
     opening::{Kept, Outcome},
     permits::Permit,
+    queue::{End, Wait},
     session::Session,
     trace::Trace,
+    waiting::{Asked, Waiting},
     watch::Watch,
 };
 use crate::{
@@ -112,51 +111,69 @@ impl Pool {
         let mut watch = Watch::begin(manager.connector().observer());
         let trace = Trace::new(&manager.name);
         manager.upkeep.ensure(manager);
-        let taken = match manager.take_idle() {
-            Taken::Fit(session, permit, now) => {
-                let client = Client::lent(session, permit, place, now);
-                return watch.ended_at(now, trace.ended(Ok(client)));
-            }
-            Taken::Doubtful(session, permit) => Some((Kept::new(session), permit)),
-            Taken::Nothing => None,
+        let result = self.take(limit, place, &mut watch, &trace).await;
+        watch.ended(trace.ended(result))
+    }
+
+    async fn take(
+        &self,
+        limit: Option<Duration>,
+        place: &'static Location<'static>,
+        watch: &mut Watch<'_>,
+        trace: &Trace<'_>,
+    ) -> Result<Client, Error> {
+        let house = &self.manager.house;
+        let mut waited = None;
+        let permit = match Permit::free(house)? {
+            Some(permit) => permit,
+            None => match Permit::ask(house, limit).await? {
+                Asked::Free(permit) => permit,
+                Asked::InLine(mut waiting) => {
+                    watch.waits();
+                    trace.waits();
+                    waited = Some(waiting.wait());
+                    let permit = waiting.permit().await;
+                    permit.map_err(|end| self.ended(end, waiting.wait(), limit))?
+                }
+            },
         };
-        let mut work = pin!(async {
-            let (found, permit) = match taken {
-                Some((kept, permit)) => (Some(kept), permit),
-                None => (None, Permit::acquire(&manager.house).await?),
-            };
-            self.get(found, permit, place, &trace).await
-        });
-        // Most acquires end at once, and those need neither a timer nor a place among those who wait.
-        let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-        if let Poll::Ready(result) = first {
-            return watch.ended(trace.ended(result));
+        let found = match self.manager.take_idle() {
+            Idle::Fit(session, now) => {
+                watch.ends_at(now);
+                return Ok(Client::lent(session, permit, place, now));
+            }
+            Idle::Doubtful(session) => Some(Kept::new(session)),
+            Idle::None => None,
+        };
+        let mut work = pin!(self.get(found, permit, place, trace));
+        // Most acquires end at once, and those need no place among those who wait.
+        if waited.is_none()
+            && let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await
+        {
+            return result;
         }
         watch.waits();
+        let wait = waited.unwrap_or_else(|| house.permits.wait(limit));
+        let waiting = Waiting::enter(house, wait);
         let work = work.instrument(trace.waits().clone());
-        let (limit, setting) = match limit {
-            Some(limit) => (limit, None),
-            None => (
-                manager.pooling().acquire_timeout,
-                Some("pool.acquire_timeout"),
-            ),
-        };
-        let _waiting = manager.waiters.enter();
-        let verdict = manager.gate.verdict();
-        let result = tokio::select! {
-            biased;
-            // Before anything else is tried that waiting does not heal.
-            error = verdict => Err(error),
-            result = work => result,
-            () = sleep(limit) => Err(Error::Timeout(AcquireTimeout {
-                limit,
-                setting,
+        match waiting.unless_ended(work).await {
+            Ok(result) => result,
+            Err(end) => Err(self.ended(end, wait, limit)),
+        }
+    }
+
+    fn ended(&self, end: End, wait: Wait, limit: Option<Duration>) -> Error {
+        match end {
+            End::Closed => Error::Closed,
+            End::Refused(error) => Error::Connect(error),
+            End::Late => Error::Timeout(AcquireTimeout {
+                limit: wait.limit().unwrap_or(Duration::MAX),
+                setting: limit.is_none().then_some("pool.acquire_timeout"),
                 status: self.status().into(),
                 oldest: self.holders().into_iter().max_by_key(|holder| holder.held),
-                last: manager.gate.last_failure(),
-            })),
-        };
-        watch.ended(trace.ended(result))
+                last: self.manager.gate.last_failure(),
+            }),
+        }
     }
 
     async fn get(
@@ -238,31 +255,28 @@ impl Pool {
 }
 
 /// What there is without waiting.
-enum Taken {
-    Nothing,
+enum Idle {
+    None,
     /// To be lent as it is, at the time when it was looked at.
-    Fit(Box<Session>, Permit, Instant),
+    Fit(Box<Session>, Instant),
     /// To be checked first.
-    Doubtful(Box<Session>, Permit),
+    Doubtful(Box<Session>),
 }
 
 impl Manager {
     /// What most acquires come to.
-    fn take_idle(&self) -> Taken {
+    fn take_idle(&self) -> Idle {
         if self.suspension.is_on() {
-            return Taken::Nothing;
+            return Idle::None;
         }
-        let Ok(Some(permit)) = Permit::free(&self.house) else {
-            return Taken::Nothing;
-        };
         let Some(session) = self.house.shelf.take() else {
-            return Taken::Nothing;
+            return Idle::None;
         };
         let now = Instant::now();
         if session.is_fit(now) && self.house.hooks.before_acquire.is_none() {
-            Taken::Fit(session, permit, now)
+            Idle::Fit(session, now)
         } else {
-            Taken::Doubtful(session, permit)
+            Idle::Doubtful(session)
         }
     }
 }

@@ -9,10 +9,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{
-    error::{ConnectError, Error},
-    policy::Policy,
-};
+use super::house::House;
+use crate::{error::ConnectError, policy::Policy};
 
 /// For how long a server that took a connection is known to do so.
 const PROVEN: Duration = Duration::from_secs(1);
@@ -31,15 +29,8 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 pub(super) struct Gate {
     state: Mutex<State>,
     changed: Notify,
-    verdict: watch::Sender<Verdict>,
-}
-
-/// What ends every acquire that waits.
-#[derive(Clone, Debug)]
-enum Verdict {
-    None,
-    Closed,
-    Refused(Arc<ConnectError>),
+    closed: watch::Sender<bool>,
+    house: Arc<House>,
 }
 
 #[derive(Debug, Default)]
@@ -64,17 +55,16 @@ enum Next {
     Wait(Option<Instant>),
 }
 
-impl Default for Gate {
-    fn default() -> Self {
+impl Gate {
+    pub(super) fn new(house: Arc<House>) -> Self {
         Self {
             state: Mutex::default(),
             changed: Notify::new(),
-            verdict: watch::Sender::new(Verdict::None),
+            closed: watch::Sender::new(false),
+            house,
         }
     }
-}
 
-impl Gate {
     /// Waits for the turn to open a connection.
     ///
     /// # Errors
@@ -119,31 +109,13 @@ impl Gate {
         Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
-    /// Waits for what ends every wait that has begun by now.
-    pub(super) fn verdict(&self) -> impl Future<Output = Error> + Send + use<> {
-        let mut verdicts = self.verdict.subscribe();
-        async move {
-            if matches!(&*verdicts.borrow(), Verdict::Closed) {
-                return Error::Closed;
-            }
-            match verdicts.changed().await {
-                Ok(()) => match &*verdicts.borrow() {
-                    Verdict::Refused(error) => Error::Connect(Arc::clone(error)),
-                    Verdict::Closed | Verdict::None => Error::Closed,
-                },
-                Err(_) => Error::Closed,
-            }
-        }
-    }
-
     pub(super) fn close(&self) {
-        self.verdict.send_replace(Verdict::Closed);
+        self.closed.send_replace(true);
     }
 
     /// Waits until the pool has been closed.
     pub(super) async fn closed(&self) {
-        let closed = |verdict: &Verdict| matches!(verdict, Verdict::Closed);
-        let _ = self.verdict.subscribe().wait_for(closed).await;
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -227,12 +199,9 @@ impl Turn {
         }
         let [_, newer] = state.refused;
         state.refused = [newer, Some(Instant::now())];
+        drop(state);
         // Before the turn ends, so that nobody who waits takes it.
-        self.gate.verdict.send_modify(|verdict| {
-            if !matches!(verdict, Verdict::Closed) {
-                *verdict = Verdict::Refused(Arc::clone(error));
-            }
-        });
+        self.gate.house.permits.refuse(error);
     }
 }
 

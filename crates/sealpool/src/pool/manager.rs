@@ -18,7 +18,6 @@ use super::{
     session::{CHECK, Session},
     suspension::Suspension,
     upkeep::Upkeep,
-    waiters::Waiters,
 };
 use crate::{connect::Connector, error::Error, event::CloseReason, policy::Pooling};
 
@@ -33,7 +32,6 @@ pub(super) struct Manager {
     pub(super) listeners: Arc<Listeners>,
     pub(super) suspension: Suspension,
     pub(super) upkeep: Upkeep,
-    pub(super) waiters: Waiters,
     warming: Mutex<()>,
     opened: AtomicU32,
 }
@@ -41,10 +39,10 @@ pub(super) struct Manager {
 impl Manager {
     pub(super) fn new(connector: Connector, hooks: Hooks) -> Self {
         let policy = connector.policy();
-        let pooling = policy.pooling;
-        let permits = Permits::new(pooling.max_size, pooling.max_waiting);
+        let permits = Permits::new(policy.pooling.max_size);
+        permits.follow(&policy.pooling);
         let house = Arc::new(House::new(hooks, permits));
-        let gate = Arc::<Gate>::default();
+        let gate = Arc::new(Gate::new(Arc::clone(&house)));
         let lane = Tracks::new(connector.clone(), Arc::clone(&house), Arc::clone(&gate));
         Self {
             name: policy.name(),
@@ -55,7 +53,6 @@ impl Manager {
             listeners: Arc::default(),
             suspension: Suspension::default(),
             upkeep: Upkeep::default(),
-            waiters: Waiters::default(),
             warming: Mutex::default(),
             opened: AtomicU32::new(0),
         }

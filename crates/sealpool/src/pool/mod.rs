@@ -1,6 +1,7 @@
 //! The pool: what is idle, who may have it, and one deadline around.
 
 mod acquire;
+mod alarm;
 mod builder;
 mod call;
 mod client;
@@ -19,6 +20,7 @@ mod mend;
 mod names;
 mod opening;
 mod permits;
+mod queue;
 mod readiness;
 mod reconfiguration;
 mod retirement;
@@ -32,7 +34,7 @@ mod suspension;
 mod terms;
 mod trace;
 mod upkeep;
-mod waiters;
+mod waiting;
 mod watch;
 mod weak;
 

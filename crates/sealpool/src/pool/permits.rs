@@ -1,69 +1,86 @@
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use tokio::sync::{Notify, Semaphore, TryAcquireError};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
-use super::house::House;
-use crate::error::Error;
+use super::{
+    alarm::{self, Alarms},
+    house::House,
+    queue::{End, Queue, Wait},
+    waiting::{Asked, Waiting},
+};
+use crate::{
+    error::{ConnectError, Error},
+    policy::Pooling,
+};
 
 /// The right to hold a connection or to open one: as many as the pool is large, given in the order of asking.
 #[derive(Debug)]
 pub(super) struct Permits {
-    semaphore: Semaphore,
-    limit: Mutex<usize>,
-    /// Permits that end when they are given back, because the pool has been made smaller.
+    state: Mutex<State>,
+    /// Permits that end when they are given back, because the pool has been made smaller. Changed under the lock.
     surplus: AtomicUsize,
-    queued: AtomicUsize,
-    /// No limit is the largest number.
-    most_queued: AtomicUsize,
     returned: Notify,
     /// How many wait for `returned`, since to notify nobody takes a lock.
     watching: AtomicUsize,
 }
 
+#[derive(Debug)]
+struct State {
+    limit: usize,
+    /// None is free while somebody is in line.
+    free: usize,
+    max_waiting: Option<usize>,
+    acquire_timeout: Duration,
+    closed: bool,
+    queue: Queue,
+    alarms: Alarms,
+}
+
 impl Permits {
-    pub(super) fn new(limit: usize, most_queued: Option<usize>) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
-            semaphore: Semaphore::new(limit),
-            limit: Mutex::new(limit),
+            state: Mutex::new(State {
+                limit,
+                free: limit,
+                max_waiting: None,
+                acquire_timeout: Duration::MAX,
+                closed: false,
+                queue: Queue::default(),
+                alarms: Alarms::default(),
+            }),
             surplus: AtomicUsize::new(0),
-            queued: AtomicUsize::new(0),
-            most_queued: AtomicUsize::new(most_queued.unwrap_or(usize::MAX)),
             returned: Notify::new(),
             watching: AtomicUsize::new(0),
         }
     }
 
+    /// What holds for those who come from now on.
+    pub(super) fn follow(&self, pooling: &Pooling) {
+        let mut state = self.state();
+        state.max_waiting = pooling.max_waiting;
+        state.acquire_timeout = pooling.acquire_timeout;
+    }
+
     pub(super) fn limit(&self) -> usize {
-        *self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state().limit
     }
 
     pub(super) fn in_use(&self) -> usize {
-        let all = self.limit() + self.surplus.load(Ordering::Relaxed);
-        all.saturating_sub(self.semaphore.available_permits())
+        let state = self.state();
+        (state.limit + self.surplus.load(Ordering::Relaxed)).saturating_sub(state.free)
     }
 
-    async fn next(&self) -> Result<(), Error> {
-        let permit = self.semaphore.acquire().await;
-        permit.map_err(|_| Error::Closed)?.forget();
-        Ok(())
-    }
-
-    fn queue(&self) -> Result<Counted<'_>, Error> {
-        let (queued, before) = Counted::new(&self.queued);
-        let most = self.most_queued.load(Ordering::Relaxed);
-        if before >= most {
-            return Err(Error::QueueFull(most));
-        }
-        Ok(queued)
-    }
-
-    /// Changes how many may wait; those who do go on.
-    pub(super) fn queue_at_most(&self, most: Option<usize>) {
-        let most = most.unwrap_or(usize::MAX);
-        self.most_queued.store(most, Ordering::Relaxed);
+    /// How many acquires wait, and for how long the first of them has.
+    pub(super) fn waiting(&self) -> (usize, Option<Duration>) {
+        self.state().queue.levels()
     }
 
     /// Waits until a connection has come back.
@@ -74,21 +91,82 @@ impl Permits {
 
     /// Changes how many there are; those in use beyond the new limit end when they are given back.
     pub(super) fn resize(&self, new: usize) {
-        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        if new < *limit {
-            let fewer = *limit - new;
-            let taken = self.semaphore.forget_permits(fewer);
-            self.surplus.fetch_add(fewer - taken, Ordering::Relaxed);
-        } else {
-            let more = *limit..new;
-            let fresh = more.filter(|_| !self.take_surplus()).count();
-            self.semaphore.add_permits(fresh);
-        }
-        *limit = new;
+        let mut state = self.state();
+        let old = std::mem::replace(&mut state.limit, new);
+        let fewer = old.saturating_sub(new);
+        let taken = fewer.min(state.free);
+        state.free -= taken;
+        self.surplus.fetch_add(fewer - taken, Ordering::Relaxed);
+        let more = (old..new).filter(|_| !self.take_surplus()).count();
+        let wakers: Vec<_> = (0..more).filter_map(|_| state.give()).collect();
+        drop(state);
+        wake(wakers);
     }
 
     pub(super) fn close(&self) {
-        self.semaphore.close();
+        let mut state = self.state();
+        state.closed = true;
+        let wakers = state.queue.end_all(&End::Closed);
+        state.alarms.ring();
+        drop(state);
+        wake(wakers);
+    }
+
+    /// Ends all waits for a reason that does not heal by waiting.
+    pub(super) fn refuse(&self, error: &Arc<ConnectError>) {
+        let wakers = self.state().queue.end_all(&End::Refused(Arc::clone(error)));
+        wake(wakers);
+    }
+
+    /// Ends the waits that have lasted long enough; when the next one will have.
+    pub(super) fn end_late(&self, alarm: &Arc<Notify>) -> Option<Instant> {
+        let mut state = self.state();
+        let wakers = state.queue.end_late(Instant::now());
+        let next = state.queue.next_end().filter(|_| !state.closed);
+        state.alarms.put_off(alarm, next);
+        drop(state);
+        wake(wakers);
+        next
+    }
+
+    /// Takes note that nobody keeps the time any more.
+    pub(super) fn lost(&self, alarm: &Arc<Notify>) {
+        let mut state = self.state();
+        let wakers = match state.alarms.put_off(alarm, None) {
+            true => state.queue.wakers(),
+            false => Vec::new(),
+        };
+        drop(state);
+        wake(wakers);
+    }
+
+    /// The wait of an acquire that is not in line.
+    pub(super) fn wait(&self, limit: Option<Duration>) -> Wait {
+        Wait::within(limit.unwrap_or_else(|| self.state().acquire_timeout))
+    }
+
+    /// Takes a place among those who wait, for anything but a permit.
+    pub(super) fn enter(&self, wait: Wait) -> usize {
+        let mut state = self.state();
+        let key = state.queue.enter(wait);
+        if state.closed {
+            state.queue.end_all(&End::Closed);
+        }
+        key
+    }
+
+    pub(super) fn leave(&self, key: usize) {
+        let mut state = self.state();
+        let waker = match state.queue.leave(key) {
+            true => state.give(),
+            false => None,
+        };
+        drop(state);
+        wake(waker);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_surplus(&self) -> bool {
@@ -102,6 +180,52 @@ impl Permits {
     }
 }
 
+impl State {
+    /// A permit, for the first in line or for whoever comes.
+    fn give(&mut self) -> Option<Waker> {
+        let granted = self.queue.grant();
+        self.free += usize::from(granted.is_none());
+        granted.flatten()
+    }
+
+    fn wait(&self, limit: Option<Duration>) -> Result<Wait, Error> {
+        if let Some(most) = self.max_waiting
+            && self.queue.in_line() >= most
+        {
+            return Err(Error::QueueFull(most));
+        }
+        Ok(Wait::within(limit.unwrap_or(self.acquire_timeout)))
+    }
+
+    /// Whether a permit was free.
+    fn take(&mut self) -> Result<bool, Error> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        let is_free = self.free > 0;
+        self.free -= usize::from(is_free);
+        Ok(is_free)
+    }
+}
+
+/// Sees to it that the wait ends in time.
+fn keep_time(house: &Arc<House>, mut state: MutexGuard<'_, State>, wait: Wait) {
+    let Some(until) = wait.until else {
+        return;
+    };
+    let runtime = Handle::current();
+    if let Some(alarm) = state.alarms.set(runtime.id(), until) {
+        drop(state);
+        alarm::start(house, &runtime, alarm);
+    }
+}
+
+fn wake(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
 /// Gives itself back when dropped.
 #[derive(Debug)]
 pub(super) struct Permit(Arc<House>);
@@ -109,31 +233,66 @@ pub(super) struct Permit(Arc<House>);
 impl Permit {
     /// One that is free, if nobody waits.
     pub(super) fn free(house: &Arc<House>) -> Result<Option<Self>, Error> {
-        match house.permits.semaphore.try_acquire() {
-            Ok(permit) => {
-                permit.forget();
-                Ok(Some(Self(Arc::clone(house))))
-            }
-            Err(TryAcquireError::NoPermits) => Ok(None),
-            Err(TryAcquireError::Closed) => Err(Error::Closed),
-        }
+        let is_free = house.permits.state().take()?;
+        Ok(is_free.then(|| Self(Arc::clone(house))))
     }
 
-    pub(super) async fn acquire(house: &Arc<House>) -> Result<Self, Error> {
-        if let Some(permit) = Self::free(house)? {
-            return Ok(permit);
-        }
-        let _queued = house.permits.queue()?;
-        house.permits.next().await?;
-        Ok(Self(Arc::clone(house)))
+    /// One that is free, or a place in line.
+    pub(super) async fn ask(
+        house: &Arc<House>,
+        limit: Option<Duration>,
+    ) -> Result<Asked<'_>, Error> {
+        Self::ask_for(house, |state| state.wait(limit)).await
     }
 
     /// Gives it back, and waits for another, whoever else may wait.
     pub(super) async fn exchange(self) -> Result<Self, Error> {
         let house = Arc::clone(&self.0);
         drop(self);
-        house.permits.next().await?;
-        Ok(Self(house))
+        match Self::ask_for(&house, |_| Ok(Wait::until(None))).await? {
+            Asked::Free(permit) => Ok(permit),
+            Asked::InLine(mut waiting) => waiting.permit().await.map_err(|end| match end {
+                End::Refused(error) => Error::Connect(error),
+                End::Closed | End::Late => Error::Closed,
+            }),
+        }
+    }
+
+    fn ask_for<'a>(
+        house: &'a Arc<House>,
+        wait: impl Fn(&State) -> Result<Wait, Error>,
+    ) -> impl Future<Output = Result<Asked<'a>, Error>> {
+        poll_fn(move |cx| {
+            let mut state = house.permits.state();
+            if state.take()? {
+                return Poll::Ready(Ok(Asked::Free(Self(Arc::clone(house)))));
+            }
+            let wait = wait(&state)?;
+            let key = state.queue.line_up(wait, cx);
+            keep_time(house, state, wait);
+            Poll::Ready(Ok(Asked::InLine(Waiting::in_line(house, key, wait))))
+        })
+    }
+
+    /// What a wait has come to.
+    pub(super) fn poll(
+        house: &Arc<House>,
+        key: usize,
+        wait: Wait,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Self, End>> {
+        let mut state = house.permits.state();
+        match state.queue.poll(key, cx) {
+            Poll::Ready(Ok(())) => {
+                state.queue.leave(key);
+                Poll::Ready(Ok(Self(Arc::clone(house))))
+            }
+            Poll::Ready(Err(end)) => Poll::Ready(Err(end)),
+            Poll::Pending => {
+                keep_time(house, state, wait);
+                Poll::Pending
+            }
+        }
     }
 
     pub(super) fn house(&self) -> &House {
@@ -149,9 +308,14 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let permits = &self.0.permits;
-        if !permits.take_surplus() {
-            permits.semaphore.add_permits(1);
-        }
+        let waker = {
+            let mut state = permits.state();
+            match permits.take_surplus() {
+                true => None,
+                false => state.give(),
+            }
+        };
+        wake(waker);
         if permits.watching.load(Ordering::Relaxed) > 0 {
             permits.returned.notify_waiters();
         }
@@ -177,15 +341,32 @@ impl Drop for Counted<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::{future::ready, pin::pin, task::Waker};
+
+    use tokio::{
+        runtime::Runtime,
+        task::yield_now,
+        time::{sleep, timeout},
+    };
+
     use super::*;
 
+    const LIMIT: Duration = Duration::from_millis(50);
+    const SLACK: Duration = Duration::from_secs(10);
+
     fn house(limit: usize) -> Arc<House> {
-        let permits = Permits::new(limit, None);
-        Arc::new(House::new(Default::default(), permits))
+        Arc::new(House::new(Default::default(), Permits::new(limit)))
     }
 
     fn free(house: &Arc<House>) -> Vec<Permit> {
         std::iter::from_fn(|| Permit::free(house).unwrap()).collect()
+    }
+
+    async fn permit(house: &Arc<House>, limit: Duration) -> Result<Permit, End> {
+        match Permit::ask(house, Some(limit)).await.unwrap() {
+            Asked::Free(permit) => Ok(permit),
+            Asked::InLine(mut waiting) => waiting.permit().await,
+        }
     }
 
     #[test]
@@ -219,12 +400,115 @@ mod tests {
         house.permits.resize(3);
         let waits = tokio::spawn(lent.pop().unwrap().exchange());
         while lent.first().unwrap().is_surplus() {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         assert!(!waits.is_finished());
+        assert_eq!(
+            house.permits.waiting().0,
+            0,
+            "who exchanges is counted already"
+        );
         lent.pop();
         drop(waits.await.unwrap().unwrap());
         drop(lent);
         assert_eq!(free(&house).len(), 3);
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_leaves_the_others_their_order() {
+        let house = house(1);
+        let mut lent = free(&house);
+        let mut waits: Vec<_> = (0..6).map(|_| Box::pin(permit(&house, SLACK))).collect();
+        let mut cx = Context::from_waker(Waker::noop());
+        for wait in &mut waits {
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+        }
+        assert_eq!(house.permits.waiting().0, 6);
+        drop(waits.remove(3));
+        drop(lent.pop());
+        assert!(free(&house).is_empty(), "it is the first one's");
+        drop(waits.remove(0));
+        house.permits.resize(3);
+        let polls: Vec<_> = waits
+            .iter_mut()
+            .map(|wait| wait.as_mut().poll(&mut cx))
+            .collect();
+        let got: Vec<_> = polls.iter().map(Poll::is_ready).collect();
+        assert_eq!(got, [true, true, true, false]);
+        assert_eq!(house.permits.waiting().0, 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_not_polled_holds_up_no_end() {
+        let house = house(1);
+        let _lent = free(&house);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut idle = pin!(permit(&house, 2 * LIMIT));
+        assert!(idle.as_mut().poll(&mut cx).is_pending());
+        let earlier = timeout(SLACK, permit(&house, LIMIT)).await.unwrap();
+        assert!(matches!(earlier, Err(End::Late)));
+        let later = timeout(SLACK, permit(&house, 3 * LIMIT)).await.unwrap();
+        assert!(matches!(later, Err(End::Late)));
+        assert!(matches!(idle.await, Err(End::Late)));
+        assert_eq!(house.permits.waiting(), (0, None));
+    }
+
+    #[tokio::test]
+    async fn no_limit_is_too_short_or_too_long() {
+        let house = house(1);
+        let lent = free(&house);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut none = pin!(permit(&house, Duration::ZERO));
+        assert!(matches!(
+            none.as_mut().poll(&mut cx),
+            Poll::Ready(Err(End::Late))
+        ));
+        let mut ever = pin!(permit(&house, Duration::MAX));
+        assert!(ever.as_mut().poll(&mut cx).is_pending());
+        drop(lent);
+        assert!(matches!(ever.await, Ok(_)));
+    }
+
+    /// Whose time ends is served all the same, if that can be done at once.
+    #[tokio::test]
+    async fn what_is_ready_at_the_end_counts() {
+        let house = house(1);
+        let waiting = Waiting::enter(&house, Wait::within(LIMIT));
+        sleep(2 * LIMIT).await;
+        assert!(matches!(waiting.unless_ended(ready(7)).await, Ok(7)));
+        house.permits.close();
+        assert!(matches!(
+            waiting.unless_ended(ready(7)).await,
+            Err(End::Closed)
+        ));
+        let waiting = Waiting::enter(&house, Wait::within(LIMIT));
+        assert!(matches!(
+            waiting.unless_ended(ready(7)).await,
+            Err(End::Closed)
+        ));
+        assert!(matches!(
+            Permit::ask(&house, None).await,
+            Err(Error::Closed)
+        ));
+    }
+
+    #[test]
+    fn who_has_moved_to_another_runtime_keeps_his_limit() {
+        let house = house(1);
+        let _lent = free(&house);
+        let [first, second] = [Runtime::new().unwrap(), Runtime::new().unwrap()];
+        let mut waits = Box::pin(permit(&house, LIMIT));
+        first.block_on(async {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(waits.as_mut().poll(&mut cx).is_pending());
+        });
+        let moved = second.spawn({
+            let house = Arc::clone(&house);
+            async move { permit(&house, SLACK).await }
+        });
+        drop(first);
+        let ended = second.block_on(async { timeout(SLACK, waits).await });
+        assert!(matches!(ended, Ok(Err(End::Late))));
+        moved.abort();
     }
 }

@@ -62,7 +62,7 @@ async fn reconfigure(
 /// Passes on what is not looked up in the policy each time it is needed.
 fn apply(manager: &Manager, old: &Policy, new: &Policy) {
     let (old, new) = (&old.pooling, &new.pooling);
-    manager.house.permits.queue_at_most(new.max_waiting);
+    manager.house.permits.follow(new);
     if new.max_size != old.max_size {
         resize(manager, new.max_size);
     }

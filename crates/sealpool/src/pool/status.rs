@@ -64,7 +64,7 @@ impl Manager {
         let cards = self.house.ledger.cards();
         let used = cards.iter().filter(|card| card.is_lent()).count();
         let pooled = cards.iter().filter(|card| card.is_pooled()).count();
-        let (waiting, oldest_waiter) = self.waiters.levels();
+        let (waiting, oldest_waiter) = self.house.permits.waiting();
         let (lane_connections, lane_outstanding) = self.lane.levels();
         Status {
             max_size: self.house.permits.limit(),

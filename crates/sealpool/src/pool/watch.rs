@@ -36,21 +36,16 @@ impl<'a> Watch<'a> {
         }
     }
 
-    pub(super) fn ended(self, result: Result<Client, Error>) -> Result<Client, Error> {
-        if self.0.is_none() {
-            return result;
-        }
-        self.ended_at(Instant::now(), result)
-    }
-
-    /// The same, for who has read the clock.
-    pub(super) fn ended_at(
-        mut self,
-        now: Instant,
-        mut result: Result<Client, Error>,
-    ) -> Result<Client, Error> {
+    /// For who has read the clock at its end.
+    pub(super) const fn ends_at(&mut self, now: Instant) {
         if let Some(watched) = &mut self.0 {
             watched.ended = Some(now);
+        }
+    }
+
+    pub(super) fn ended(mut self, mut result: Result<Client, Error>) -> Result<Client, Error> {
+        if let Some(watched) = &mut self.0 {
+            watched.ended.get_or_insert_with(Instant::now);
             if let Ok(client) = &mut result {
                 client.session_mut().given();
             }

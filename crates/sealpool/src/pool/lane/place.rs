@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     Lane,
@@ -13,7 +13,11 @@ use super::{
 use crate::{
     connect::Outcome,
     error::{AcquireTimeout, Error},
-    pool::permits::Counted,
+    pool::{
+        permits::Counted,
+        queue::{End, Wait},
+        waiting::Waiting,
+    },
 };
 
 /// The limit of a call that has to wait or to begin again.
@@ -52,7 +56,8 @@ impl Lane {
             return Err(Error::QueueFull(most).into());
         }
         let limit = policy.pooling.acquire_timeout;
-        let verdict = manager.gate.verdict();
+        let until = deadline.within(limit);
+        let waiting = Waiting::enter(&manager.house, Wait::until(Some(until)));
         let work = async {
             // It is never closed.
             let _next = tracks.turnstile.acquire().await;
@@ -77,15 +82,16 @@ impl Lane {
                 }
             }
         };
-        let until = deadline.within(limit);
-        tokio::select! {
-            biased;
-            error = verdict => Err(error.into()),
-            result = timeout_at(until, work) => match result {
-                Ok(placed) => placed.map_err(LaneError::from),
-                Err(_) => Err(self.late(limit).into()),
-            },
+        let ended = match waiting.unless_ended(work).await {
+            Ok(placed) => return placed.map_err(LaneError::from),
+            Err(ended) => ended,
+        };
+        Err(match ended {
+            End::Closed => Error::Closed,
+            End::Late => self.late(limit),
+            End::Refused(error) => Error::Connect(error),
         }
+        .into())
     }
 
     fn late(&self, limit: Duration) -> Error {
