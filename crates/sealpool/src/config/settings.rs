@@ -229,7 +229,7 @@ settings! {
     "connect.tcp_user_timeout" connect_tcp_user_timeout: Duration, default "8s", example "\"20s\"";
     /// Whether an acquire tries again, within its limit, when a connection fails for a reason that may pass.
     "connect.retry" connect_retry: bool, default "true", example "false";
-    /// The most connections that are opened at once. A server that is not known to take them is asked for one at first, and for one more with each that it has opened.
+    /// The most connections that are opened at once. A server that has taken none for a second is asked for one at first, and after a failure for one more with each that it has opened.
     "connect.max_concurrent_handshakes" connect_max_concurrent_handshakes: u32, default "4", example "8";
     /// How often the names of the hosts are looked up while connections are open. One that leads to an address which three lookups in a row did not give is retired.
     "connect.resolve_interval" connect_resolve_interval: Duration, default "30s", example "\"5s\"";

@@ -37,8 +37,8 @@ pub(super) struct Gate {
 struct State {
     opening: usize,
     proven: Option<Instant>,
-    /// How many were opened in a row while the server was known to take them.
-    opened: usize,
+    /// How many were opened since the last failure, if there was one.
+    recovered: Option<usize>,
     /// Since when nothing but failures that may pass.
     failing: Option<Instant>,
     not_before: Option<Instant>,
@@ -147,11 +147,12 @@ impl State {
         }
     }
 
-    /// How many may be opened at once: one prober, and one more for each that it, and those after it, have opened. Round
-    /// by round these are 1, 2, 4 and so on.
+    /// How many may be opened at once: one prober, until the server is known to take connections. After a failure there is
+    /// then one more for each that it, and those after it, have opened: round by round 1, 2, 4 and so on.
     fn window(&self, now: Instant) -> usize {
-        match self.proven {
-            Some(proven) if now < proven + PROVEN => self.opened.saturating_add(1),
+        match (self.proven, self.recovered) {
+            (Some(proven), None) if now < proven + PROVEN => usize::MAX,
+            (Some(proven), Some(opened)) if now < proven + PROVEN => opened.saturating_add(1),
             _ => 1,
         }
     }
@@ -176,12 +177,11 @@ pub(super) struct Turn {
 
 impl Turn {
     pub(super) fn succeeded(self) {
-        let now = Instant::now();
         let mut state = self.gate.state();
         *state = State {
             opening: state.opening,
-            proven: Some(now),
-            opened: state.window(now),
+            proven: Some(Instant::now()),
+            recovered: state.recovered.map(|opened| opened.saturating_add(1)),
             ..State::default()
         };
     }
@@ -189,6 +189,7 @@ impl Turn {
     pub(super) fn failed(self, error: &Arc<ConnectError>, policy: &Arc<Policy>) {
         let mut state = self.gate.state();
         state.proven = None;
+        state.recovered = Some(0);
         state.last = Some(Arc::clone(error));
         state.policy = Arc::downgrade(policy);
         if error.is_transient() {
