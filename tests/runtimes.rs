@@ -1,20 +1,25 @@
 use std::{
     sync::Arc,
+    task::{Context, Waker},
     thread,
     time::{Duration, Instant},
 };
 
-use sealpool::Pool;
+use sealpool::{Error, Pool};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::mpsc,
     task::{JoinHandle, JoinSet},
 };
 
-use crate::rig::{Rig, SLACK, filled, on_both};
+use crate::{
+    deadline::waits as waits_for,
+    rig::{Rig, SLACK, filled, on_both},
+};
 
 on_both! {
     on_shared() => two_runtimes_at_once;
+    on_shared() => a_runtime_that_stands_still_holds_up_no_limit;
     on_own(|builder| builder) => a_runtime_takes_its_connections_along;
     on_own(|builder| builder) => a_runtime_that_ends_in_the_middle_of_everything;
     on_shared() => a_pool_dropped_outside_of_any_runtime;
@@ -68,6 +73,34 @@ async fn two_runtimes_at_once(rig: Arc<Rig>) {
     apart(move || drop(runtime)).await;
     assert_eq!(pool.status().used, 0);
     crowd(pool).await;
+}
+
+/// Whoever waits there, and keeps the time for nobody.
+async fn a_runtime_that_stands_still_holds_up_no_limit(rig: Arc<Rig>) {
+    let pool = rig.pool(rig.retrying().pool_max_size(1));
+    let held = pool.acquire().await.unwrap();
+    let limit = Duration::from_millis(100);
+    let there = pool.clone();
+    let (runtime, mut waits) = apart(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let mut waits = Box::pin(async move { there.acquire_timeout(limit).await });
+        runtime.block_on(async {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(waits.as_mut().poll(&mut cx).is_pending());
+        });
+        (runtime, waits)
+    })
+    .await;
+    waits_for(&pool, 1).await;
+    let started = Instant::now();
+    let error = pool.acquire_timeout(limit).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout(_)), "{error}");
+    assert!(started.elapsed() >= limit);
+    apart(move || drop(runtime)).await;
+    let error = waits.as_mut().await.unwrap_err();
+    assert!(matches!(error, Error::Timeout(_)), "{error}");
+    assert_eq!(pool.status().waiting, 0);
+    drop(held);
 }
 
 async fn a_runtime_takes_its_connections_along(rig: Arc<Rig>) {

@@ -84,8 +84,14 @@ impl Queue {
         Some(waiter.waker.take())
     }
 
-    /// What has become of it: nothing yet, a permit, or its end.
-    pub(super) fn poll(&mut self, key: usize, cx: &Context<'_>) -> Poll<Result<(), End>> {
+    /// What has become of it: nothing yet, a permit, or its end. The waker that is not needed any more is to be dropped
+    /// when nothing is locked: what that drops may be a client.
+    pub(super) fn poll(
+        &mut self,
+        key: usize,
+        cx: &Context<'_>,
+        unneeded: &mut Option<Waker>,
+    ) -> Poll<Result<(), End>> {
         let Some(waiter) = self.waiters.get_mut(key) else {
             return Poll::Pending;
         };
@@ -97,18 +103,19 @@ impl Queue {
             }
             Progress::InLine | Progress::Served => {}
         }
-        match &mut waiter.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
+        let known = waiter.waker.as_ref();
+        if !known.is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *unneeded = waiter.waker.replace(cx.waker().clone());
         }
         Poll::Pending
     }
 
     /// Whether it leaves a permit behind.
-    pub(super) fn leave(&mut self, key: usize) -> bool {
+    pub(super) fn leave(&mut self, key: usize, unneeded: &mut Option<Waker>) -> bool {
         let Some(waiter) = self.waiters.try_remove(key) else {
             return false;
         };
+        *unneeded = waiter.waker;
         if matches!(waiter.progress, Progress::InLine)
             && let Some(place) = self.line.iter().position(|waits| *waits == key)
         {
