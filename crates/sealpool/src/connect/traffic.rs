@@ -320,6 +320,11 @@ impl Reader for FromClient<'_> {
 struct FromServer<'a>(&'a mut Talk);
 
 impl Reader for FromServer<'_> {
+    /// Rows are the mass of what comes.
+    fn ignores(kind: u8) -> bool {
+        matches!(kind, b'D' | b'd')
+    }
+
     fn begin(&mut self, kind: u8) {
         match kind {
             b'C' => self.0.tag.len = 0,
