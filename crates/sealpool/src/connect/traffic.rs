@@ -140,6 +140,20 @@ impl Standing {
     }
 }
 
+impl Tag {
+    fn read(&mut self, piece: &[u8]) {
+        let room = self.text.get_mut(self.len..).unwrap_or_default();
+        let size = room.len().min(piece.len());
+        let (room, piece) = (room.split_at_mut(size).0, piece.split_at(size).0);
+        room.copy_from_slice(piece);
+        self.len += size;
+    }
+
+    fn text(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
+    }
+}
+
 impl Traffic {
     pub(super) fn received(&mut self, bytes: &[u8]) {
         self.server.read(bytes, &mut FromServer(&mut self.talk));
@@ -337,14 +351,7 @@ impl Reader for FromServer<'_> {
     fn body(&mut self, kind: u8, piece: &[u8]) {
         let talk = &mut *self.0;
         match kind {
-            b'C' => {
-                for byte in piece {
-                    if let Some(place) = talk.tag.text.get_mut(talk.tag.len) {
-                        *place = *byte;
-                        talk.tag.len += 1;
-                    }
-                }
-            }
+            b'C' => talk.tag.read(piece),
             b'E' => talk.complaint.read(piece),
             b'S' => talk.watcher.body(piece),
             b'Z' => talk.status = piece.first().copied().unwrap_or_default(),
@@ -355,9 +362,11 @@ impl Reader for FromServer<'_> {
     fn end(&mut self, kind: u8) {
         let talk = &mut *self.0;
         match kind {
+            // Most are of this kind, and betray nothing.
+            b'C' if talk.tag.text().starts_with(b"SELECT ") => {}
             b'C' => {
-                let tag = talk.tag.text.get(..talk.tag.len).unwrap_or_default();
-                let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
+                let mut words = talk.tag.text().split(|byte| *byte == 0);
+                let tag = words.next().unwrap_or_default();
                 let traces = Traces::of_tag(tag);
                 talk.stale = talk.stale.max(Stale::of_tag(tag));
                 talk.found(traces);
