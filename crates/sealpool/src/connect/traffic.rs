@@ -298,8 +298,10 @@ impl FromClient<'_> {
 }
 
 impl Reader for FromClient<'_> {
+    #[inline(always)]
     fn begin(&mut self, _: u8) {}
 
+    #[inline(always)]
     fn body(&mut self, kind: u8, piece: &[u8]) {
         if matches!(kind, b'P' | b'Q') {
             let traces = self.0.words.read(piece);
@@ -307,10 +309,10 @@ impl Reader for FromClient<'_> {
         }
     }
 
+    #[inline(always)]
     fn end(&mut self, kind: u8) {
         self.0.order(kind);
         self.0.counted = false;
-        self.0.prepared += usize::from(kind == b'P');
         match kind {
             b'Q' | b'F' => self.0.ask(Request::Simple),
             b'S' => {
@@ -325,6 +327,7 @@ impl Reader for FromClient<'_> {
             _ => self.0.batch = Some(Request::Batch),
         }
         if matches!(kind, b'P' | b'Q') {
+            self.0.prepared += usize::from(kind == b'P');
             let traces = self.0.words.end();
             self.found(kind, traces);
         }
@@ -339,6 +342,7 @@ impl Reader for FromServer<'_> {
         matches!(kind, b'D' | b'd')
     }
 
+    #[inline(always)]
     fn begin(&mut self, kind: u8) {
         match kind {
             b'C' => self.0.tag.len = 0,
@@ -348,6 +352,7 @@ impl Reader for FromServer<'_> {
         }
     }
 
+    #[inline(always)]
     fn body(&mut self, kind: u8, piece: &[u8]) {
         let talk = &mut *self.0;
         match kind {
@@ -359,6 +364,7 @@ impl Reader for FromServer<'_> {
         }
     }
 
+    #[inline(always)]
     fn end(&mut self, kind: u8) {
         let talk = &mut *self.0;
         match kind {
