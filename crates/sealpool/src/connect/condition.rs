@@ -2,7 +2,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -35,6 +35,8 @@ pub(crate) struct Condition {
     turn: AtomicU64,
     pulse: Arc<Pulse>,
     statements: Statements,
+    /// How many wait for `changed`; to tell nobody costs more than to look here.
+    waiting: AtomicUsize,
     changed: Notify,
     /// Where notifications go; they are dropped without.
     mailbox: OnceLock<Arc<Mailbox>>,
@@ -43,6 +45,22 @@ pub(crate) struct Condition {
 /// One wait in the pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn(u64);
+
+/// Who waits for a change, as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 impl Condition {
     /// Whether all that was sent has been answered; only then does the rest count.
@@ -61,16 +79,16 @@ impl Condition {
 
     /// To be read before [`Condition::is_owed`], and [`Condition::errors`] after it, the reverse of how they are written.
     pub(crate) fn orders(&self) -> u64 {
-        self.orders.load(Ordering::SeqCst)
+        self.orders.load(Ordering::Acquire)
     }
 
     pub(super) fn errors(&self) -> u64 {
-        self.errors.load(Ordering::SeqCst)
+        self.errors.load(Ordering::Acquire)
     }
 
     /// How many orders have been answered, whole.
     pub(crate) fn answered(&self) -> u64 {
-        self.answered.load(Ordering::SeqCst)
+        self.answered.load(Ordering::Acquire)
     }
 
     /// The first order since it was set up that left the session as it was not.
@@ -128,6 +146,7 @@ impl Condition {
 
     /// What it says holds until somebody sends something; an answer that nobody waits for may stir the connection again.
     async fn until(&self, given_up: impl Fn() -> bool) -> bool {
+        let _waiting = Waiting::new(&self.waiting);
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -181,7 +200,10 @@ impl Condition {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let result = self.pulse.poll(cx, waker, poll);
-        self.changed.notify_waiters();
+        // Who counts itself after this looks at the pulse after that, and finds what this poll has come to.
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.changed.notify_waiters();
+        }
         result
     }
 
@@ -196,7 +218,7 @@ impl Condition {
             errors,
             answered,
         } = traffic.tally();
-        self.errors.store(errors, Ordering::SeqCst);
+        self.errors.store(errors, Ordering::Release);
         if let Some(Spoilt { by, from }) = traffic.take_spoilt()
             && self.spoilt().is_none()
         {
@@ -204,13 +226,13 @@ impl Condition {
             self.spoilt_from.store(from, Ordering::SeqCst);
         }
         // After what may be wrong with what has been answered.
-        self.answered.store(answered, Ordering::SeqCst);
+        self.answered.store(answered, Ordering::Release);
         self.statements
             .follow(traffic.take_stale(), traffic.take_prepared());
         let standing = traffic.standing();
         let standing = if blocked { standing.busy() } else { standing };
-        self.standing.store(standing.bits(), Ordering::SeqCst);
-        self.orders.store(orders, Ordering::SeqCst);
+        self.standing.store(standing.bits(), Ordering::Release);
+        self.orders.store(orders, Ordering::Release);
     }
 
     pub(super) fn end(&self) {
@@ -219,6 +241,6 @@ impl Condition {
     }
 
     fn standing(&self) -> Standing {
-        Standing::from_bits(self.standing.load(Ordering::SeqCst))
+        Standing::from_bits(self.standing.load(Ordering::Acquire))
     }
 }

@@ -8,6 +8,11 @@ pub(super) struct Frames {
 
 /// Who reads the frames: each has one beginning, any number of pieces, and one end.
 pub(super) trait Reader {
+    /// Whether frames of this type tell it nothing, so that they may be skipped.
+    fn ignores(_: u8) -> bool {
+        false
+    }
+
     fn begin(&mut self, kind: u8);
     fn body(&mut self, kind: u8, piece: &[u8]);
     fn end(&mut self, kind: u8);
@@ -15,39 +20,31 @@ pub(super) trait Reader {
 
 impl Frames {
     pub(super) fn read(&mut self, mut bytes: &[u8], reader: &mut impl Reader) {
-        while let Some((&byte, rest)) = bytes.split_first() {
-            let kind = self.kind();
-            if self.left > 0 {
-                let (piece, rest) = bytes.split_at(self.left.min(bytes.len()));
-                self.left -= piece.len();
-                bytes = rest;
-                reader.body(kind, piece);
-                if self.left == 0 {
-                    self.have = 0;
-                    reader.end(kind);
-                }
-                continue;
+        loop {
+            if self.have == 0 {
+                bytes = read_whole(bytes, reader);
             }
-            // Most heads come whole.
-            if self.have == 0
-                && let Some((head, rest)) = bytes.split_first_chunk()
-            {
-                self.head = *head;
-                self.have = self.head.len();
-                bytes = rest;
-            } else if let Some(place) = self.head.get_mut(self.have) {
+            let Some((&byte, rest)) = bytes.split_first() else {
+                return;
+            };
+            if let Some(place) = self.head.get_mut(self.have) {
                 *place = byte;
                 self.have += 1;
                 bytes = rest;
-            }
-            if self.have == self.head.len() {
-                let [kind, a, b, c, d] = self.head;
-                self.left = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
-                reader.begin(kind);
-                if self.left == 0 {
-                    self.have = 0;
-                    reader.end(kind);
+                if self.have < self.head.len() {
+                    continue;
                 }
+                self.left = body_len(self.head);
+                reader.begin(self.kind());
+            } else {
+                let (piece, rest) = bytes.split_at(self.left.min(bytes.len()));
+                self.left -= piece.len();
+                bytes = rest;
+                reader.body(self.kind(), piece);
+            }
+            if self.left == 0 {
+                self.have = 0;
+                reader.end(self.kind());
             }
         }
     }
@@ -63,6 +60,31 @@ impl Frames {
     }
 }
 
+/// Reads the frames that are whole, as most are, and gives back the rest.
+fn read_whole<'a, R: Reader>(mut bytes: &'a [u8], reader: &mut R) -> &'a [u8] {
+    while let Some((&head, rest)) = bytes.split_first_chunk() {
+        let Some((body, rest)) = rest.split_at_checked(body_len(head)) else {
+            break;
+        };
+        bytes = rest;
+        let [kind, ..] = head;
+        if R::ignores(kind) {
+            continue;
+        }
+        reader.begin(kind);
+        if !body.is_empty() {
+            reader.body(kind, body);
+        }
+        reader.end(kind);
+    }
+    bytes
+}
+
+/// The length counts itself, but not the type.
+const fn body_len([_, a, b, c, d]: [u8; 5]) -> usize {
+    (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +93,10 @@ mod tests {
     struct Log(Vec<(u8, Vec<u8>, bool)>);
 
     impl Reader for Log {
+        fn ignores(kind: u8) -> bool {
+            kind == b'D'
+        }
+
         fn begin(&mut self, kind: u8) {
             self.0.push((kind, Vec::new(), false));
         }
@@ -90,12 +116,14 @@ mod tests {
 
     #[test]
     fn frames_are_the_same_in_pieces_of_every_size() {
-        let bytes = b"Q\0\0\0\x0dselect 1\0S\0\0\0\x04Z\0\0\0\x05I";
+        let bytes = b"Q\0\0\0\x0dselect 1\0D\0\0\0\x06xxS\0\0\0\x04Z\0\0\0\x05I";
         for size in 1..=bytes.len() {
             let (mut frames, mut log) = (Frames::default(), Log::default());
             for piece in bytes.chunks(size) {
                 frames.read(piece, &mut log);
             }
+            // Skipped where it comes whole.
+            log.0.retain(|(kind, ..)| *kind != b'D');
             let expected = [
                 (b'Q', b"select 1\0".to_vec(), true),
                 (b'S', Vec::new(), true),

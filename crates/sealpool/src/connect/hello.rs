@@ -10,7 +10,7 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::TlsConnector;
 
-use super::{Certificate, stream::SealedStream};
+use super::{Certificate, stream::SealedStream, wire::Wire};
 use crate::{
     failure::HandshakeFailure,
     policy::{Opening, PROTOCOL},
@@ -44,8 +44,8 @@ async fn asked(mut stream: TcpStream, config: ClientConfig, name: &str) -> io::R
         return Ok(Err(failure));
     }
     let mut tls = MakeRustlsConnect::new(config);
-    let Ok(connect) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, name);
-    let stream = connect.connect(stream).await?;
+    let Ok(connect) = MakeTlsConnect::<Wire>::make_tls_connect(&mut tls, name);
+    let stream = connect.connect(Wire(stream)).await?;
     Ok(Ok(SealedStream::Asked(Box::new(stream))))
 }
 
@@ -55,7 +55,7 @@ async fn direct(stream: TcpStream, config: ClientConfig, name: &str) -> io::Resu
     let name = ServerName::try_from(name.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let stream = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
+        .connect(name, Wire(stream))
         .await?;
     let (_, session) = stream.get_ref();
     if session.alpn_protocol() != Some(PROTOCOL) {

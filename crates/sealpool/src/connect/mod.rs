@@ -41,6 +41,7 @@ mod statements;
 mod stream;
 mod traces;
 mod traffic;
+mod wire;
 mod words;
 
 pub use cancel::{CancelError, CancelHandle, CancelOutcome};

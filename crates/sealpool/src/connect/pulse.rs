@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -17,7 +17,8 @@ pub(super) struct Pulse {
     stirred: AtomicU64,
     /// `stirred` as it was at the beginning of the last poll that is over.
     done: AtomicU64,
-    task: Mutex<Option<Waker>>,
+    /// The task that polls, always the same.
+    task: OnceLock<Waker>,
 }
 
 impl Pulse {
@@ -28,13 +29,8 @@ impl Pulse {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let began = self.stirred.fetch_add(1, Ordering::SeqCst) + 1;
-        {
-            let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut *task {
-                Some(known) => known.clone_from(cx.waker()),
-                None => *task = Some(cx.waker().clone()),
-            }
-        }
+        let task = self.task.get_or_init(|| cx.waker().clone());
+        debug_assert!(task.will_wake(cx.waker()), "one task polls a connection");
         let result = poll(&mut Context::from_waker(waker));
         self.done.store(began, Ordering::SeqCst);
         result
@@ -52,8 +48,7 @@ impl Wake for Pulse {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.stirred.fetch_add(1, Ordering::SeqCst);
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = &*task {
+        if let Some(task) = self.task.get() {
             task.wake_by_ref();
         }
     }

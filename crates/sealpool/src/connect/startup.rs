@@ -1,13 +1,17 @@
 use std::{
     future::{self, Ready, poll_fn},
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Poll, ready},
     time::Duration,
 };
 
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::oneshot::{self, error::TryRecvError},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_postgres::{
     AsyncMessage, Client, Connection,
     config::{ChannelBinding, SslMode, SslNegotiation},
@@ -269,18 +273,29 @@ pub(super) fn drive(
                 }
             })
         }));
-        tokio::select! {
-            biased;
-            end = &mut messages => {
-                let is_owned = gone.try_recv() == Err(oneshot::error::TryRecvError::Empty);
-                if is_owned && end == End::Lost {
-                    losses.add();
+        let mut is_listening = false;
+        let ended = poll_fn(|cx| {
+            // Once it knows whom to wake, a look is enough, which costs less than to poll it. It is polled before the
+            // connection may have used up the task's budget, without which it would not take note.
+            if !is_listening {
+                is_listening = true;
+                if let Poll::Ready(parting) = Pin::new(&mut gone).poll(cx) {
+                    return Poll::Ready(Err(parting.ok()));
                 }
             }
-            gone = &mut gone => {
-                if gone != Ok(Parting::Cut) {
-                    let _ = timeout(GOODBYE, messages).await;
-                }
+            if let Poll::Ready(end) = messages.as_mut().poll(cx) {
+                return Poll::Ready(Ok(end));
+            }
+            match gone.try_recv() {
+                Err(TryRecvError::Empty) => Poll::Pending,
+                parting => Poll::Ready(Err(parting.ok())),
+            }
+        });
+        match ended.await {
+            Ok(End::Lost) if gone.try_recv() == Err(TryRecvError::Empty) => losses.add(),
+            Ok(_) | Err(Some(Parting::Cut)) => {}
+            Err(None) => {
+                let _ = timeout(GOODBYE, messages).await;
             }
         }
     };

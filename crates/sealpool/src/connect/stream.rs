@@ -4,21 +4,20 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::wire::Wire;
 
 /// An encrypted stream to a verified server.
 pub(super) enum SealedStream {
     /// Begun after the server's consent.
-    Asked(Box<<MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream>),
+    Asked(Box<<MakeRustlsConnect as MakeTlsConnect<Wire>>::Stream>),
     /// Begun at once. tokio-postgres-rustls hides what was negotiated, and here it must be known that the server
     /// speaks PostgreSQL's protocol and no other that understands TLS.
     Direct {
-        stream: Box<tokio_rustls::client::TlsStream<TcpStream>>,
+        stream: Box<tokio_rustls::client::TlsStream<Wire>>,
         end_point: Option<Vec<u8>>,
     },
 }

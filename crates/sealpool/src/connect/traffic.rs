@@ -140,6 +140,20 @@ impl Standing {
     }
 }
 
+impl Tag {
+    fn read(&mut self, piece: &[u8]) {
+        let room = self.text.get_mut(self.len..).unwrap_or_default();
+        let size = room.len().min(piece.len());
+        let (room, piece) = (room.split_at_mut(size).0, piece.split_at(size).0);
+        room.copy_from_slice(piece);
+        self.len += size;
+    }
+
+    fn text(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
+    }
+}
+
 impl Traffic {
     pub(super) fn received(&mut self, bytes: &[u8]) {
         self.server.read(bytes, &mut FromServer(&mut self.talk));
@@ -284,8 +298,10 @@ impl FromClient<'_> {
 }
 
 impl Reader for FromClient<'_> {
+    #[inline(always)]
     fn begin(&mut self, _: u8) {}
 
+    #[inline(always)]
     fn body(&mut self, kind: u8, piece: &[u8]) {
         if matches!(kind, b'P' | b'Q') {
             let traces = self.0.words.read(piece);
@@ -293,10 +309,10 @@ impl Reader for FromClient<'_> {
         }
     }
 
+    #[inline(always)]
     fn end(&mut self, kind: u8) {
         self.0.order(kind);
         self.0.counted = false;
-        self.0.prepared += usize::from(kind == b'P');
         match kind {
             b'Q' | b'F' => self.0.ask(Request::Simple),
             b'S' => {
@@ -311,6 +327,7 @@ impl Reader for FromClient<'_> {
             _ => self.0.batch = Some(Request::Batch),
         }
         if matches!(kind, b'P' | b'Q') {
+            self.0.prepared += usize::from(kind == b'P');
             let traces = self.0.words.end();
             self.found(kind, traces);
         }
@@ -320,6 +337,12 @@ impl Reader for FromClient<'_> {
 struct FromServer<'a>(&'a mut Talk);
 
 impl Reader for FromServer<'_> {
+    /// Rows are the mass of what comes.
+    fn ignores(kind: u8) -> bool {
+        matches!(kind, b'D' | b'd')
+    }
+
+    #[inline(always)]
     fn begin(&mut self, kind: u8) {
         match kind {
             b'C' => self.0.tag.len = 0,
@@ -329,17 +352,11 @@ impl Reader for FromServer<'_> {
         }
     }
 
+    #[inline(always)]
     fn body(&mut self, kind: u8, piece: &[u8]) {
         let talk = &mut *self.0;
         match kind {
-            b'C' => {
-                for byte in piece {
-                    if let Some(place) = talk.tag.text.get_mut(talk.tag.len) {
-                        *place = *byte;
-                        talk.tag.len += 1;
-                    }
-                }
-            }
+            b'C' => talk.tag.read(piece),
             b'E' => talk.complaint.read(piece),
             b'S' => talk.watcher.body(piece),
             b'Z' => talk.status = piece.first().copied().unwrap_or_default(),
@@ -347,12 +364,15 @@ impl Reader for FromServer<'_> {
         }
     }
 
+    #[inline(always)]
     fn end(&mut self, kind: u8) {
         let talk = &mut *self.0;
         match kind {
+            // Most are of this kind, and betray nothing.
+            b'C' if talk.tag.text().starts_with(b"SELECT ") => {}
             b'C' => {
-                let tag = talk.tag.text.get(..talk.tag.len).unwrap_or_default();
-                let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
+                let mut words = talk.tag.text().split(|byte| *byte == 0);
+                let tag = words.next().unwrap_or_default();
                 let traces = Traces::of_tag(tag);
                 talk.stale = talk.stale.max(Stale::of_tag(tag));
                 talk.found(traces);
