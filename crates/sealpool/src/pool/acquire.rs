@@ -12,11 +12,12 @@ use tracing::Instrument;
 
 use super::{
     Client, Pool,
-    manager::{Manager, check, is_sound},
+    manager::{check, is_sound},
     opening::{Kept, Outcome},
     permits::Permit,
     queue::{End, Wait},
     session::Session,
+    shelf::Shelf,
     trace::Trace,
     waiting::{Asked, Waiting},
     watch::Watch,
@@ -65,12 +66,12 @@ impl Pool {
     pub fn try_acquire(&self) -> Option<Client> {
         let place = Location::caller();
         let manager = Arc::clone(&self.manager);
-        if manager.suspension.is_on() {
+        if manager.house.suspension.is_on() {
             return None;
         }
         let permit = Permit::free(&manager.house).ok()??;
         let get = async move {
-            while let Some(mut session) = manager.house.shelf.take() {
+            while let Some(mut session) = manager.house.shelf(Shelf::take) {
                 if !is_sound(&mut session).await {
                     continue;
                 }
@@ -123,27 +124,24 @@ impl Pool {
         trace: &Trace<'_>,
     ) -> Result<Client, Error> {
         let house = &self.manager.house;
-        let mut waited = None;
-        let permit = match Permit::free(house)? {
-            Some(permit) => permit,
-            None => match Permit::ask(house, limit).await? {
-                Asked::Free(permit) => permit,
-                Asked::InLine(mut waiting) => {
-                    watch.waits();
-                    trace.waits();
-                    waited = Some(waiting.wait());
-                    let permit = waiting.permit().await;
-                    permit.map_err(|end| self.ended(end, waiting.wait(), limit))?
-                }
-            },
+        let now = watch.started().unwrap_or_else(Instant::now);
+        let (granted, now, waited) = match Permit::ask(house, limit, now).await? {
+            Asked::Granted(granted) => (granted, watch.now_or(now), None),
+            Asked::InLine(mut waiting) => {
+                watch.waits();
+                trace.waits();
+                let granted = waiting.granted().await;
+                let granted = granted.map_err(|end| self.ended(end, waiting.wait(), limit))?;
+                (granted, Instant::now(), Some(waiting.wait()))
+            }
         };
-        let found = match self.manager.take_idle() {
-            Idle::Fit(session, now) => {
+        let (permit, idle) = granted;
+        let found = match idle {
+            Some(session) if session.is_fit(now) && house.hooks.before_acquire.is_none() => {
                 watch.ends_at(now);
                 return Ok(Client::lent(session, permit, place, now));
             }
-            Idle::Doubtful(session) => Some(Kept::new(session)),
-            Idle::None => None,
+            doubtful => doubtful.map(Kept::new),
         };
         let mut work = pin!(self.get(found, permit, place, trace));
         // Most acquires end at once, and those need no place among those who wait.
@@ -153,7 +151,7 @@ impl Pool {
             return result;
         }
         watch.waits();
-        let wait = waited.unwrap_or_else(|| house.permits.wait(limit));
+        let wait = waited.unwrap_or_else(|| house.permits.wait(limit, now));
         let waiting = Waiting::enter(house, wait);
         let work = work.instrument(trace.waits().clone());
         match waiting.unless_ended(work).await {
@@ -214,9 +212,9 @@ impl Pool {
         let manager = &self.manager;
         let house = &manager.house;
         loop {
-            manager.suspension.over().await;
+            house.suspension.over().await;
             let mut next = || found.take().and_then(Kept::take);
-            while let Some(mut session) = next().or_else(|| house.shelf.take()) {
+            while let Some(mut session) = next().or_else(|| house.shelf(Shelf::take)) {
                 if check(&mut session).await {
                     return Ok((session, permit));
                 }
@@ -231,12 +229,14 @@ impl Pool {
                 () = house.permits.returned() => continue,
             };
             // Opened for somebody who has gone away since.
-            if !house.shelf.is_empty() {
+            if !house.shelf(|shelf| shelf.is_empty()) {
                 continue;
             }
             if permit.is_surplus() {
                 drop(turn);
-                permit = permit.exchange().await?;
+                let idle;
+                (permit, idle) = permit.exchange().await?;
+                found = idle.map(Kept::new);
                 continue;
             }
             let outcome = manager.open(turn, permit, trace.waits()).await?;
@@ -250,33 +250,6 @@ impl Pool {
                 Err(error) if manager.pooling().retry && error.is_transient() => {}
                 Err(error) => return Err(Error::Connect(error)),
             }
-        }
-    }
-}
-
-/// What there is without waiting.
-enum Idle {
-    None,
-    /// To be lent as it is, at the time when it was looked at.
-    Fit(Box<Session>, Instant),
-    /// To be checked first.
-    Doubtful(Box<Session>),
-}
-
-impl Manager {
-    /// What most acquires come to.
-    fn take_idle(&self) -> Idle {
-        if self.suspension.is_on() {
-            return Idle::None;
-        }
-        let Some(session) = self.house.shelf.take() else {
-            return Idle::None;
-        };
-        let now = Instant::now();
-        if session.is_fit(now) && self.house.hooks.before_acquire.is_none() {
-            Idle::Fit(session, now)
-        } else {
-            Idle::Doubtful(session)
         }
     }
 }

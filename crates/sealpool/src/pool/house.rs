@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32},
 };
 
-use super::{hooks::Hooks, ledger::Ledger, permits::Permits, shelf::Shelf};
+use super::{hooks::Hooks, ledger::Ledger, permits::Permits, shelf::Shelf, suspension::Suspension};
 use crate::connect::Loan;
 
 /// What all sessions of a pool go by, and where those are that nobody has.
@@ -19,7 +19,7 @@ pub(super) struct House {
     pub(super) ledger: Ledger,
     pub(super) hooks: Hooks,
     pub(super) permits: Permits,
-    pub(super) shelf: Shelf,
+    pub(super) suspension: Suspension,
 }
 
 impl House {
@@ -32,7 +32,12 @@ impl House {
             redefinitions: Arc::default(),
             hooks,
             permits,
-            shelf: Shelf::default(),
+            suspension: Suspension::default(),
         }
+    }
+
+    /// What is idle, under the lock that guards the permits: a session that comes out is to be dropped after it.
+    pub(super) fn shelf<T>(&self, act: impl FnOnce(&mut Shelf) -> T) -> T {
+        self.permits.shelf(act)
     }
 }

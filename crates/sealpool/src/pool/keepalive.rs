@@ -19,7 +19,7 @@ pub(super) async fn ask_idle(manager: &Manager) -> bool {
         };
         let due = |session: &Session| session.is_due(interval, began);
         // The one used longest ago before the others.
-        let Some(mut session) = manager.house.shelf.take_first(due) else {
+        let Some(mut session) = manager.house.shelf(|shelf| shelf.take_first(due)) else {
             return false;
         };
         match ask(&mut session).await {

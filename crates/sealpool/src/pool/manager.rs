@@ -16,7 +16,6 @@ use super::{
     opening::Outcome,
     permits::{Permit, Permits},
     session::{CHECK, Session},
-    suspension::Suspension,
     upkeep::Upkeep,
 };
 use crate::{connect::Connector, error::Error, event::CloseReason, policy::Pooling};
@@ -30,7 +29,6 @@ pub(super) struct Manager {
     pub(super) gate: Arc<Gate>,
     pub(super) lane: Arc<Tracks>,
     pub(super) listeners: Arc<Listeners>,
-    pub(super) suspension: Suspension,
     pub(super) upkeep: Upkeep,
     warming: Mutex<()>,
     opened: AtomicU32,
@@ -51,7 +49,6 @@ impl Manager {
             gate,
             lane: Arc::new(lane),
             listeners: Arc::default(),
-            suspension: Suspension::default(),
             upkeep: Upkeep::default(),
             warming: Mutex::default(),
             opened: AtomicU32::new(0),
@@ -65,7 +62,6 @@ impl Manager {
         self.lane.close();
         self.house.permits.close();
         self.gate.close();
-        self.house.shelf.close();
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -36,7 +36,7 @@ pub(super) fn give_back(permit: Permit, session: Box<Session>) {
     let asks = session.house().hooks.after_release.is_some();
     let seems_clean = !panicking && seems_clean(&session);
     if is_complete && seems_clean && !asks {
-        return permit.house().shelf.put(session);
+        return permit.give_back(session);
     }
     let doubtful = Doubtful {
         session: Some(session),
@@ -179,7 +179,7 @@ impl Watch {
         let same = |session: &Session| {
             Arc::ptr_eq(session.condition(), &condition) && condition.is_in(turn)
         };
-        if let Some(session) = house.shelf.take_first(same) {
+        if let Some(session) = house.shelf(|shelf| shelf.take_first(same)) {
             let _ = timeout(care.mend_timeout, stop(&session)).await;
             session.close_in_place(CloseReason::Dirty, permit);
         }

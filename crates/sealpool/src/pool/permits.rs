@@ -2,7 +2,7 @@ use std::{
     future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -14,6 +14,8 @@ use super::{
     alarm::{self, Alarms},
     house::House,
     queue::{End, Queue, Wait},
+    session::Session,
+    shelf::Shelf,
     waiting::{Asked, Waiting},
 };
 use crate::{
@@ -21,12 +23,15 @@ use crate::{
     policy::Pooling,
 };
 
-/// The right to hold a connection or to open one: as many as the pool is large, given in the order of asking.
+/// The right to hold a connection or to open one: as many as the pool is large, given in the order of asking. What is idle
+/// is under the same lock, for the two are asked for and given back together.
 #[derive(Debug)]
 pub(super) struct Permits {
     state: Mutex<State>,
     /// Permits that end when they are given back, because the pool has been made smaller. Changed under the lock.
     surplus: AtomicUsize,
+    /// Whether the last who came had to wait, and the next must be expected to.
+    crowded: AtomicBool,
     returned: Notify,
     /// How many wait for `returned`, since to notify nobody takes a lock.
     watching: AtomicUsize,
@@ -42,7 +47,11 @@ struct State {
     closed: bool,
     queue: Queue,
     alarms: Alarms,
+    shelf: Shelf,
 }
+
+/// A permit, and what is idle, unless the pool is suspended.
+pub(super) type Granted = (Permit, Option<Box<Session>>);
 
 impl Permits {
     pub(super) fn new(limit: usize) -> Self {
@@ -55,8 +64,10 @@ impl Permits {
                 closed: false,
                 queue: Queue::default(),
                 alarms: Alarms::default(),
+                shelf: Shelf::default(),
             }),
             surplus: AtomicUsize::new(0),
+            crowded: AtomicBool::new(false),
             returned: Notify::new(),
             watching: AtomicUsize::new(0),
         }
@@ -107,9 +118,12 @@ impl Permits {
         let mut state = self.state();
         state.closed = true;
         let wakers = state.queue.end_all(&End::Closed);
+        let idle = state.shelf.close();
         state.alarms.ring();
         drop(state);
         wake(wakers);
+        // Their end tells observers, who may look at the pool.
+        drop(idle);
     }
 
     /// Ends all waits for a reason that does not heal by waiting.
@@ -140,9 +154,13 @@ impl Permits {
         wake(wakers);
     }
 
+    pub(super) fn shelf<T>(&self, act: impl FnOnce(&mut Shelf) -> T) -> T {
+        act(&mut self.state().shelf)
+    }
+
     /// The wait of an acquire that is not in line.
-    pub(super) fn wait(&self, limit: Option<Duration>) -> Wait {
-        Wait::within(limit.unwrap_or_else(|| self.state().acquire_timeout))
+    pub(super) fn wait(&self, limit: Option<Duration>, now: Instant) -> Wait {
+        Wait::within(limit.unwrap_or_else(|| self.state().acquire_timeout), now)
     }
 
     /// Takes a place among those who wait, for anything but a permit.
@@ -189,13 +207,13 @@ impl State {
         granted.flatten()
     }
 
-    fn wait(&self, limit: Option<Duration>) -> Result<Wait, Error> {
+    fn wait(&self, limit: Option<Duration>, now: Instant) -> Result<Wait, Error> {
         if let Some(most) = self.max_waiting
             && self.queue.in_line() >= most
         {
             return Err(Error::QueueFull(most));
         }
-        Ok(Wait::within(limit.unwrap_or(self.acquire_timeout)))
+        Ok(Wait::within(limit.unwrap_or(self.acquire_timeout), now))
     }
 
     /// Whether a permit was free.
@@ -210,12 +228,20 @@ impl State {
 }
 
 /// Sees to it that the wait ends in time.
-fn keep_time(house: &Arc<House>, mut state: MutexGuard<'_, State>, wait: Wait, runtime: &Handle) {
-    let alarm = |until| state.alarms.set(runtime.id(), until);
-    let started = wait.until.and_then(alarm);
+fn keep_time(
+    house: &Arc<House>,
+    mut state: MutexGuard<'_, State>,
+    wait: Wait,
+    runtime: Option<Handle>,
+) {
+    let Some(until) = wait.until else {
+        return;
+    };
+    let runtime = runtime.unwrap_or_else(Handle::current);
+    let unset = state.alarms.set(runtime.id(), until);
     drop(state);
-    if let Some(alarm) = started {
-        alarm::start(house, runtime, alarm);
+    if let Some(alarm) = unset {
+        alarm::start(house, &runtime, alarm);
     }
 }
 
@@ -227,30 +253,41 @@ fn wake(wakers: impl IntoIterator<Item = Waker>) {
 
 /// Gives itself back when dropped.
 #[derive(Debug)]
-pub(super) struct Permit(Arc<House>);
+pub(super) struct Permit {
+    house: Arc<House>,
+    is_over: bool,
+}
 
 impl Permit {
+    fn new(house: &Arc<House>) -> Self {
+        Self {
+            house: Arc::clone(house),
+            is_over: false,
+        }
+    }
+
     /// One that is free, if nobody waits.
     pub(super) fn free(house: &Arc<House>) -> Result<Option<Self>, Error> {
         let is_free = house.permits.state().take()?;
-        Ok(is_free.then(|| Self(Arc::clone(house))))
+        Ok(is_free.then(|| Self::new(house)))
     }
 
     /// One that is free, or a place in line.
-    pub(super) async fn ask(
-        house: &Arc<House>,
+    pub(super) fn ask<'a>(
+        house: &'a Arc<House>,
         limit: Option<Duration>,
-    ) -> Result<Asked<'_>, Error> {
-        Self::ask_for(house, |state| state.wait(limit)).await
+        now: Instant,
+    ) -> impl Future<Output = Result<Asked<'a>, Error>> {
+        Self::ask_for(house, move |state| state.wait(limit, now))
     }
 
     /// Gives it back, and waits for another, whoever else may wait.
-    pub(super) async fn exchange(self) -> Result<Self, Error> {
-        let house = Arc::clone(&self.0);
+    pub(super) async fn exchange(self) -> Result<Granted, Error> {
+        let house = Arc::clone(&self.house);
         drop(self);
         match Self::ask_for(&house, |_| Ok(Wait::until(None))).await? {
-            Asked::Free(permit) => Ok(permit),
-            Asked::InLine(mut waiting) => waiting.permit().await.map_err(|end| match end {
+            Asked::Granted(granted) => Ok(granted),
+            Asked::InLine(mut waiting) => waiting.granted().await.map_err(|end| match end {
                 End::Refused(error) => Error::Connect(error),
                 End::Closed | End::Late => Error::Closed,
             }),
@@ -262,16 +299,21 @@ impl Permit {
         wait: impl Fn(&State) -> Result<Wait, Error>,
     ) -> impl Future<Output = Result<Asked<'a>, Error>> {
         poll_fn(move |cx| {
-            // It panics without one, and nobody is to be left in line.
-            let runtime = Handle::current();
+            // Not under the lock, since all who ask for it write to one place.
+            let crowded = &house.permits.crowded;
+            let runtime = crowded.load(Ordering::Relaxed).then(Handle::current);
             let mut state = house.permits.state();
             if state.take()? {
-                return Poll::Ready(Ok(Asked::Free(Self(Arc::clone(house)))));
+                crowded.store(false, Ordering::Relaxed);
+                return Poll::Ready(Ok(Asked::Granted(Self::granted(house, state))));
             }
+            crowded.store(true, Ordering::Relaxed);
             let wait = wait(&state)?;
             let key = state.queue.line_up(wait, cx);
-            keep_time(house, state, wait, &runtime);
-            Poll::Ready(Ok(Asked::InLine(Waiting::in_line(house, key, wait))))
+            // First of all, so that nobody stays in line if there is no runtime.
+            let waiting = Waiting::in_line(house, key, wait);
+            keep_time(house, state, wait, runtime);
+            Poll::Ready(Ok(Asked::InLine(waiting)))
         })
     }
 
@@ -281,46 +323,63 @@ impl Permit {
         key: usize,
         wait: Wait,
         cx: &Context<'_>,
-    ) -> Poll<Result<Self, End>> {
-        let runtime = Handle::current();
+    ) -> Poll<Result<Granted, End>> {
         let mut unneeded = None;
         let mut state = house.permits.state();
         match state.queue.poll(key, cx, &mut unneeded) {
             Poll::Ready(Ok(())) => {
                 state.queue.leave(key, &mut unneeded);
-                Poll::Ready(Ok(Self(Arc::clone(house))))
+                Poll::Ready(Ok(Self::granted(house, state)))
             }
             Poll::Ready(Err(end)) => Poll::Ready(Err(end)),
             Poll::Pending => {
-                keep_time(house, state, wait, &runtime);
+                keep_time(house, state, wait, None);
                 Poll::Pending
             }
         }
     }
 
-    pub(super) fn house(&self) -> &House {
-        &self.0
+    fn granted(house: &Arc<House>, mut state: MutexGuard<'_, State>) -> Granted {
+        let idle = match house.suspension.is_on() {
+            true => None,
+            false => state.shelf.take(),
+        };
+        drop(state);
+        (Self::new(house), idle)
+    }
+
+    /// The same, together with a session that waits for the next borrower.
+    pub(super) fn give_back(mut self, session: Box<Session>) {
+        drop(self.end(|shelf| shelf.put(session)));
+    }
+
+    fn end<T>(&mut self, act: impl FnOnce(&mut Shelf) -> T) -> T {
+        self.is_over = true;
+        let permits = &self.house.permits;
+        let mut state = permits.state();
+        let done = act(&mut state.shelf);
+        let waker = match permits.take_surplus() {
+            true => None,
+            false => state.give(),
+        };
+        drop(state);
+        wake(waker);
+        if permits.watching.load(Ordering::Relaxed) > 0 {
+            permits.returned.notify_waiters();
+        }
+        done
     }
 
     /// Whether its connection is one too many.
     pub(super) fn is_surplus(&self) -> bool {
-        self.0.permits.surplus.load(Ordering::Relaxed) > 0
+        self.house.permits.surplus.load(Ordering::Relaxed) > 0
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let permits = &self.0.permits;
-        let waker = {
-            let mut state = permits.state();
-            match permits.take_surplus() {
-                true => None,
-                false => state.give(),
-            }
-        };
-        wake(waker);
-        if permits.watching.load(Ordering::Relaxed) > 0 {
-            permits.returned.notify_waiters();
+        if !self.is_over {
+            self.end(|_| ());
         }
     }
 }
@@ -366,9 +425,12 @@ mod tests {
     }
 
     async fn permit(house: &Arc<House>, limit: Duration) -> Result<Permit, End> {
-        match Permit::ask(house, Some(limit)).await.unwrap() {
-            Asked::Free(permit) => Ok(permit),
-            Asked::InLine(mut waiting) => waiting.permit().await,
+        match Permit::ask(house, Some(limit), Instant::now())
+            .await
+            .unwrap()
+        {
+            Asked::Granted((permit, _)) => Ok(permit),
+            Asked::InLine(mut waiting) => waiting.granted().await.map(|(permit, _)| permit),
         }
     }
 
@@ -476,7 +538,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_ready_at_the_end_counts() {
         let house = house(1);
-        let waiting = Waiting::enter(&house, Wait::within(LIMIT));
+        let waiting = Waiting::enter(&house, Wait::within(LIMIT, Instant::now()));
         sleep(2 * LIMIT).await;
         assert!(matches!(waiting.unless_ended(ready(7)).await, Ok(7)));
         house.permits.close();
@@ -484,13 +546,13 @@ mod tests {
             waiting.unless_ended(ready(7)).await,
             Err(End::Closed)
         ));
-        let waiting = Waiting::enter(&house, Wait::within(LIMIT));
+        let waiting = Waiting::enter(&house, Wait::within(LIMIT, Instant::now()));
         assert!(matches!(
             waiting.unless_ended(ready(7)).await,
             Err(End::Closed)
         ));
         assert!(matches!(
-            Permit::ask(&house, None).await,
+            Permit::ask(&house, None, Instant::now()).await,
             Err(Error::Closed)
         ));
     }

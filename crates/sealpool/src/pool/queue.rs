@@ -188,8 +188,7 @@ impl Waiter {
 
 impl Wait {
     /// Of an acquire.
-    pub(super) fn within(limit: Duration) -> Self {
-        let now = Instant::now();
+    pub(super) fn within(limit: Duration, now: Instant) -> Self {
         Self {
             since: Some(now),
             until: now.checked_add(limit),

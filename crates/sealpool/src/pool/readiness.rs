@@ -73,7 +73,7 @@ impl Pool {
         if manager.is_closing() {
             return Readiness::Closed;
         }
-        if manager.suspension.is_on() {
+        if manager.house.suspension.is_on() {
             return Readiness::Suspended;
         }
         let cards = manager.house.ledger.cards();

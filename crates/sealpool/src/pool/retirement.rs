@@ -56,7 +56,7 @@ pub(super) fn retire(manager: &Manager, mut reason: impl FnMut(&Session) -> Opti
         reasons.extend(reason);
         reason.is_some()
     };
-    let removed = manager.house.shelf.take_if(&mut chosen);
+    let removed = manager.house.shelf(|shelf| shelf.take_if(&mut chosen));
     for (session, reason) in removed.into_iter().zip(reasons) {
         session.close(reason);
     }

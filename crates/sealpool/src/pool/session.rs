@@ -285,7 +285,8 @@ impl Session {
     /// Lays it down for the next borrower.
     pub(super) fn lay_down(self: Box<Self>) {
         let house = Arc::clone(&self.house);
-        house.shelf.put(self);
+        let closed = house.shelf(|shelf| shelf.put(self));
+        drop(closed);
     }
 
     pub(super) fn close(mut self: Box<Self>, reason: CloseReason) {

@@ -80,7 +80,7 @@ impl Manager {
             leaks_suspected: cards.iter().filter(|card| card.is_suspected()).count(),
             backoff: self.gate.backoff(),
             state: match (self.is_closing(), cards.is_empty()) {
-                (false, _) if self.suspension.is_on() => PoolState::Suspended,
+                (false, _) if self.house.suspension.is_on() => PoolState::Suspended,
                 (false, _) => PoolState::Running,
                 (true, false) => PoolState::Closing,
                 (true, true) => PoolState::Closed,

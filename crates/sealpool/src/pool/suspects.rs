@@ -37,15 +37,18 @@ pub(super) async fn check(pool: &Weak<Manager>) {
 
 /// While a suspect is being checked, it has a permit: nobody opens another connection in its place.
 fn begin(manager: &Arc<Manager>, checks: &mut JoinSet<()>) {
-    let suspects = manager.house.shelf.count(Session::is_suspect);
+    let suspects = manager
+        .house
+        .shelf(|shelf| shelf.count(Session::is_suspect));
     let free = || Permit::free(&manager.house).ok().flatten();
     let permits: Vec<_> = iter::from_fn(free).take(suspects).collect();
     let mut room = permits.len();
-    let taken = manager.house.shelf.take_if(|session| {
+    let chosen = |session: &Session| {
         let chosen = room > 0 && session.is_suspect();
         room -= usize::from(chosen);
         chosen
-    });
+    };
+    let taken = manager.house.shelf(|shelf| shelf.take_if(chosen));
     for (permit, session) in permits.into_iter().zip(taken) {
         checks.spawn(put_back_alive(permit, session));
     }

@@ -37,13 +37,13 @@ impl Pool {
     ///
     /// Suspending twice is the same as once.
     pub fn suspend(&self) {
-        let suspension = &self.manager.suspension;
+        let suspension = &self.manager.house.suspension;
         suspension.suspended.store(true, Ordering::Relaxed);
     }
 
     /// Lets those go on who have waited since [`Pool::suspend`], in the order in which they came.
     pub fn resume(&self) {
-        let suspension = &self.manager.suspension;
+        let suspension = &self.manager.house.suspension;
         suspension.suspended.store(false, Ordering::Relaxed);
         suspension.resumed.notify_waiters();
     }

@@ -173,15 +173,15 @@ fn report_leaks(manager: &Manager) {
 ///
 /// While no connection can be opened, what is old goes on being used.
 async fn replace(manager: &Manager) {
-    let shelf = &manager.house.shelf;
+    let house = &manager.house;
     let pooling = manager.pooling();
     let least = pooling.min_idle;
     let now = Instant::now();
     retire(manager, |session| {
         session.is_closed().then_some(CloseReason::Broken)
     });
-    while shelf.count(|session| session.retirement(now).is_some()) > 0 {
-        let replaced = if shelf.count(|_| true) > least {
+    while house.shelf(|shelf| shelf.count(|session| session.retirement(now).is_some())) > 0 {
+        let replaced = if house.shelf(|shelf| shelf.count(|_| true)) > least {
             true
         } else {
             match manager.warm().await {
@@ -199,7 +199,9 @@ async fn replace(manager: &Manager) {
             return;
         }
     }
-    let mut spare = shelf.count(|_| true).saturating_sub(least);
+    let mut spare = house
+        .shelf(|shelf| shelf.count(|_| true))
+        .saturating_sub(least);
     retire(manager, |session| {
         let idle = session.has_been_idle_for(pooling.idle_timeout, now);
         let retired = spare > 0 && idle;
@@ -207,7 +209,7 @@ async fn replace(manager: &Manager) {
         retired.then_some(CloseReason::IdleTimeout)
     });
     while !manager.is_closing()
-        && shelf.count(|_| true) < least
+        && house.shelf(|shelf| shelf.count(|_| true)) < least
         && matches!(manager.warm().await, Ok(true))
     {}
 }

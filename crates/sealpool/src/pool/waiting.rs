@@ -9,13 +9,13 @@ use std::{
 
 use super::{
     house::House,
-    permits::Permit,
+    permits::{Granted, Permit},
     queue::{End, Wait},
 };
 
 /// What asking for a permit comes to at once.
 pub(super) enum Asked<'a> {
-    Free(Permit),
+    Granted(Granted),
     InLine(Waiting<'a>),
 }
 
@@ -52,8 +52,8 @@ impl<'a> Waiting<'a> {
         self.wait
     }
 
-    /// The permit for which it is in line; to be awaited as soon as it is.
-    pub(super) async fn permit(&mut self) -> Result<Permit, End> {
+    /// That for which it is in line; to be awaited as soon as it is.
+    pub(super) async fn granted(&mut self) -> Result<Granted, End> {
         poll_fn(|cx| {
             // It got in line in this very poll.
             if mem::take(&mut self.is_new) && self.wait.limit() != Some(Duration::ZERO) {
@@ -83,7 +83,7 @@ impl<'a> Waiting<'a> {
         .await
     }
 
-    fn poll(&self, cx: &Context<'_>) -> Poll<Result<Permit, End>> {
+    fn poll(&self, cx: &Context<'_>) -> Poll<Result<Granted, End>> {
         match self.key {
             Some(key) => Permit::poll(self.house, key, self.wait, cx),
             None => Poll::Pending,

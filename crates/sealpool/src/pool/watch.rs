@@ -30,6 +30,16 @@ impl<'a> Watch<'a> {
         }))
     }
 
+    /// When it began, if anybody is to be told.
+    pub(super) fn started(&self) -> Option<Instant> {
+        self.0.as_ref().map(|watched| watched.started)
+    }
+
+    /// The time, which matters to those who are told of it more than to the pool.
+    pub(super) fn now_or(&self, before: Instant) -> Instant {
+        self.0.as_ref().map_or(before, |_| Instant::now())
+    }
+
     pub(super) const fn waits(&mut self) {
         if let Some(watched) = &mut self.0 {
             watched.waits = true;

@@ -38,7 +38,7 @@ impl Lane {
         self.pool.keep_up();
         tracks.keeper.ensure(tracks);
         if tracks.waiting.load(Ordering::SeqCst) == 0
-            && !manager.suspension.is_on()
+            && !manager.house.suspension.is_on()
             && let Some(track) = tracks.choose()
         {
             return Ok(track);
@@ -61,7 +61,7 @@ impl Lane {
         let work = async {
             // It is never closed.
             let _next = tracks.turnstile.acquire().await;
-            manager.suspension.over().await;
+            manager.house.suspension.over().await;
             let (mut failures, _) = tracks.failure();
             loop {
                 if tracks.is_closed() {
