@@ -1,13 +1,14 @@
 use std::{
     future::poll_fn,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
@@ -37,7 +38,9 @@ pub(super) struct Permits {
     watching: AtomicUsize,
 }
 
+/// On cache lines of its own: who looks at the lock, or at what is beside it, does not disturb who has it.
 #[derive(Debug)]
+#[repr(align(128))]
 struct State {
     limit: usize,
     /// None is free while somebody is in line.
@@ -185,7 +188,7 @@ impl Permits {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn take_surplus(&self) -> bool {
