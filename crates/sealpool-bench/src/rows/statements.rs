@@ -3,11 +3,12 @@ use std::time::Duration;
 use crate::{
     Failure,
     bench::{Bench, two_workers},
-    crowd::{Crowd, TASKS, Turn, turn},
-    peers::{Kind, SharedLane, Single, expect, fill, with_peer},
+    crowd::{Crowd, TASKS, turn},
+    peers::{Kind, SharedLane, Single, fill, with_peer},
     pgbench::Pgbench,
     rounds::{Entrant, Rounds},
     row::{Row, SEALPOOL, Target},
+    server::Site,
 };
 
 const SIZE: u32 = 8;
@@ -17,37 +18,56 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>, Failure> {
     Ok(rows(bench, &rounds))
 }
 
+/// Who executes the statement. A pool is opened anew for each turn: of several that are open together, the first has an
+/// advantage of a tenth over the same opened again.
+enum Entry {
+    Lane,
+    Pgbench(Pgbench),
+    Pool(Kind),
+}
+
 async fn measure(bench: &Bench) -> Result<Rounds<Crowd>, Failure> {
     let lasting = bench.effort().lasting(Duration::from_millis(1000));
-    let site = bench.newest().site();
-    let mut entrants = Vec::new();
-    for kind in Kind::POOLS {
-        let contender = kind.open(&site, SIZE)?;
-        let turn = with_peer!(contender, peer => {
-            fill(&peer, SIZE).await?;
-            turn(peer, TASKS, lasting)
-        });
-        entrants.push(Entrant::new(kind.name(), turn));
-    }
-    let lane = SharedLane::open(&site)?;
-    expect(lane.single().await?, 1)?;
-    entrants.push(Entrant::new(SharedLane::NAME, turn(lane, TASKS, lasting)));
-    entrants.push(Entrant::new("pgbench", pgbench(bench, lasting).await?));
-    let repetition = async |turn: &mut Turn| turn().await;
+    let server = bench.newest();
+    let site = server.site();
+    let kinds = Kind::POOLS.into_iter();
+    let mut entrants: Vec<_> = kinds
+        .map(|kind| Entrant::new(kind.name(), Entry::Pool(kind)))
+        .collect();
+    entrants.push(Entrant::new(SharedLane::NAME, Entry::Lane));
+    let pgbench = Pgbench::calibrated(site.clone(), lasting).await?;
+    entrants.push(Entrant::new("pgbench", Entry::Pgbench(pgbench)));
+    let repetition = async |entry: &mut Entry| {
+        let measured = entry.turn(&site, lasting).await?;
+        server.settle().await?;
+        Ok(measured)
+    };
     Rounds::interleaved(bench.effort().rounds(), &mut entrants, repetition).await
 }
 
-async fn pgbench(bench: &Bench, lasting: Duration) -> Result<Turn, Failure> {
-    let pgbench = Pgbench::calibrated(bench.newest().site(), lasting).await?;
-    Ok(Box::new(move || {
-        let pgbench = pgbench.clone();
-        Box::pin(async move {
-            Ok(Crowd {
+impl Entry {
+    async fn turn(&self, site: &Site, lasting: Duration) -> Result<Crowd, Failure> {
+        match self {
+            Self::Lane => warm(SharedLane::open(site)?, lasting).await,
+            Self::Pgbench(pgbench) => Ok(Crowd {
                 per_second: pgbench.run().await?,
                 latencies: None,
-            })
-        })
-    }))
+            }),
+            Self::Pool(kind) => {
+                let contender = kind.open(site, SIZE)?;
+                with_peer!(contender, peer => {
+                    fill(&peer, SIZE).await?;
+                    warm(peer, lasting).await
+                })
+            }
+        }
+    }
+}
+
+/// Measures what has been at it for a moment.
+async fn warm<S: Single>(single: S, lasting: Duration) -> Result<Crowd, Failure> {
+    turn(single.clone(), TASKS, lasting / 8)().await?;
+    turn(single, TASKS, lasting)().await
 }
 
 fn rows(bench: &Bench, rounds: &Rounds<Crowd>) -> Vec<Row> {
