@@ -73,7 +73,7 @@ async fn warm<S: Single>(single: S, lasting: Duration) -> Result<Crowd, Failure>
 fn rows(bench: &Bench, rounds: &Rounds<Crowd>) -> Vec<Row> {
     let server = bench.newest().label();
     let workload = format!(
-        "{server}; runtime of two workers, `SELECT 1` prepared, acquire and release round each but those of the lane."
+        "{server}; runtime of two workers, `SELECT 1` prepared, acquire and release round each but those of the lane; a pool opened anew for each turn, and warm."
     );
     let title = |what: &str| format!("SELECT 1, {TASKS} tasks on {SIZE}: {what}");
 

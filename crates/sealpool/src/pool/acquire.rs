@@ -14,7 +14,7 @@ use super::{
     Client, Pool,
     manager::{check, is_sound},
     opening::{Kept, Outcome},
-    permits::Permit,
+    permit::Permit,
     queue::{End, Wait},
     session::Session,
     shelf::Shelf,

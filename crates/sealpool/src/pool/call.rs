@@ -13,7 +13,7 @@ use super::{
     hooks::{ConnectRequest, HookFuture, OnClient},
     house::House,
     ledger::Card,
-    permits::Permit,
+    permit::Permit,
     session::Session,
 };
 use crate::{

@@ -7,7 +7,7 @@ use std::{
 use deadpool_postgres::ClientWrapper;
 use tokio::time::Instant;
 
-use super::{mend, permits::Permit, session::Session};
+use super::{mend, permit::Permit, session::Session};
 use crate::{
     connect::{CancelHandle, Loan, Mark, TlsSession},
     event::CloseReason,

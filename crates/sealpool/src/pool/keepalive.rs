@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 
-use super::{manager::Manager, mend, permits::Permit, session::Session};
+use super::{manager::Manager, mend, permit::Permit, session::Session};
 use crate::event::CloseReason;
 
 /// Asks the idle sessions whose time has come whether they answer, one after the other, and closes the first that does not;

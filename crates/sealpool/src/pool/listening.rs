@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use tokio_postgres::error::Severity;
 use tracing::Span;
 
-use super::{gate::Gate, line::Line, permits::Counted};
+use super::{counted::Counted, gate::Gate, line::Line};
 use crate::{
     connect::{Connector, Mailbox},
     error::{Attempt, ConnectError, Stage},

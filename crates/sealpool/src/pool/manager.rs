@@ -14,7 +14,8 @@ use super::{
     listening::Listeners,
     mend,
     opening::Outcome,
-    permits::{Permit, Permits},
+    permit::Permit,
+    permits::Permits,
     session::{CHECK, Session},
     upkeep::Upkeep,
 };

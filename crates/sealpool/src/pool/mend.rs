@@ -6,7 +6,7 @@ use tokio::{
 };
 use tokio_postgres::{Error, SimpleQueryMessage};
 
-use super::{house::House, permits::Permit, session::Session};
+use super::{house::House, permit::Permit, session::Session};
 use crate::{
     connect::{Condition, Loan, Turn},
     event::CloseReason,

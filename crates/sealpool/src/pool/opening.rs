@@ -7,7 +7,7 @@ use super::{
     gate::{Gate, Turn},
     house::House,
     manager::Manager,
-    permits::Permit,
+    permit::Permit,
     session::Session,
 };
 use crate::{

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     house::House,
     ledger::{Card, Place},
-    permits::Permit,
+    permit::Permit,
     terms::Terms,
 };
 

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{
     manager::{self, Manager},
-    permits::Permit,
+    permit::Permit,
     retirement::retire,
     session::Session,
 };

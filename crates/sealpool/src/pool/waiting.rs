@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     house::House,
-    permits::{Granted, Permit},
+    permit::{Granted, Permit},
     queue::{End, Wait},
 };
 

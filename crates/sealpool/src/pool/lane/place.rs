@@ -14,7 +14,7 @@ use crate::{
     connect::Outcome,
     error::{AcquireTimeout, Error},
     pool::{
-        permits::Counted,
+        counted::Counted,
         queue::{End, Wait},
         waiting::Waiting,
     },

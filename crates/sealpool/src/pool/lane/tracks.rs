@@ -15,7 +15,7 @@ use crate::{
     error::ConnectError,
     event::{CloseReason, Event},
     policy::Lane,
-    pool::{gate::Gate, house::House, opening::Draft, permits::Counted},
+    pool::{counted::Counted, gate::Gate, house::House, opening::Draft},
     spans,
 };
 
