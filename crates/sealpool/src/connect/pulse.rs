@@ -17,7 +17,7 @@ pub(super) struct Pulse {
     stirred: AtomicU64,
     /// `stirred` as it was at the beginning of the last poll that is over.
     done: AtomicU64,
-    /// The task that polls, always the same.
+    /// That of the task that polls, which is always the same: a task's waker does not change.
     task: OnceLock<Waker>,
 }
 
@@ -29,8 +29,7 @@ impl Pulse {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let began = self.stirred.fetch_add(1, Ordering::SeqCst) + 1;
-        let task = self.task.get_or_init(|| cx.waker().clone());
-        debug_assert!(task.will_wake(cx.waker()), "one task polls a connection");
+        self.task.get_or_init(|| cx.waker().clone());
         let result = poll(&mut Context::from_waker(waker));
         self.done.store(began, Ordering::SeqCst);
         result
