@@ -7,6 +7,7 @@ mod advice;
 mod closed_set;
 mod config;
 mod connect;
+mod counted;
 mod error;
 mod event;
 mod failure;

@@ -16,6 +16,7 @@ use super::{
     traces::Traces,
     traffic::{Spoilt, Standing, Tally, Traffic},
 };
+use crate::counted::Counted;
 
 /// The condition of a session, as its own traffic tells it: nobody has to ask the server.
 ///
@@ -45,22 +46,6 @@ pub(crate) struct Condition {
 /// One wait in the pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn(u64);
-
-/// Who waits for a change, as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::SeqCst);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 impl Condition {
     /// Whether all that was sent has been answered; only then does the rest count.
@@ -146,7 +131,7 @@ impl Condition {
 
     /// What it says holds until somebody sends something; an answer that nobody waits for may stir the connection again.
     async fn until(&self, given_up: impl Fn() -> bool) -> bool {
-        let _waiting = Waiting::new(&self.waiting);
+        let (_waiting, _) = Counted::new(&self.waiting);
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();

@@ -12,9 +12,10 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use tokio_postgres::error::Severity;
 use tracing::Span;
 
-use super::{counted::Counted, gate::Gate, line::Line};
+use super::{gate::Gate, line::Line};
 use crate::{
     connect::{Connector, Mailbox},
+    counted::Counted,
     error::{Attempt, ConnectError, Stage},
     event::CloseReason,
 };

@@ -6,7 +6,6 @@ mod builder;
 mod call;
 mod client;
 mod connection_info;
-mod counted;
 mod gate;
 mod hooks;
 mod house;

@@ -12,12 +12,12 @@ use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
     alarm::{self, Alarms},
-    counted::Counted,
     house::House,
     queue::{End, Queue, Wait},
     shelf::Shelf,
 };
 use crate::{
+    counted::Counted,
     error::{ConnectError, Error},
     policy::Pooling,
 };

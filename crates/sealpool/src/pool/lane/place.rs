@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     connect::Outcome,
+    counted::Counted,
     error::{AcquireTimeout, Error},
     pool::{
-        counted::Counted,
         queue::{End, Wait},
         waiting::Waiting,
     },

@@ -12,10 +12,11 @@ use tracing::Span;
 use super::{keeper::Keeper, track::Track};
 use crate::{
     connect::{Connector, Duty},
+    counted::Counted,
     error::ConnectError,
     event::{CloseReason, Event},
     policy::Lane,
-    pool::{counted::Counted, gate::Gate, house::House, opening::Draft},
+    pool::{gate::Gate, house::House, opening::Draft},
     spans,
 };
 

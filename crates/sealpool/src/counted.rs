@@ -1,18 +1,18 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One more of a number, until it is dropped.
-pub(super) struct Counted<'a>(&'a AtomicUsize);
+pub(crate) struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
     /// Also tells how many there were before.
-    pub(super) fn new(number: &'a AtomicUsize) -> (Self, usize) {
-        let before = number.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn new(number: &'a AtomicUsize) -> (Self, usize) {
+        let before = number.fetch_add(1, Ordering::SeqCst);
         (Self(number), before)
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
