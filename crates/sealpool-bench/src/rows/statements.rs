@@ -18,8 +18,8 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>, Failure> {
     Ok(rows(bench, &rounds))
 }
 
-/// Who executes the statement. A pool is opened anew for each turn: of several that are open together, the first has an
-/// advantage of a tenth over the same opened again.
+/// Who executes the statement. A pool is opened anew for each turn: of several that are open together, the one that was
+/// opened first is faster than the same opened again.
 enum Entry {
     Lane,
     Pgbench(Pgbench),
