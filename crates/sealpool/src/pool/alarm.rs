@@ -68,6 +68,7 @@ pub(super) fn start(house: &Arc<House>, runtime: &Handle, earlier: Arc<Notify>) 
     let clock = Clock {
         house: Arc::downgrade(house),
         earlier,
+        has_begun: false,
     };
     runtime.spawn(clock.run());
 }
@@ -75,10 +76,12 @@ pub(super) fn start(house: &Arc<House>, runtime: &Handle, earlier: Arc<Notify>) 
 struct Clock {
     house: Weak<House>,
     earlier: Arc<Notify>,
+    has_begun: bool,
 }
 
 impl Clock {
-    async fn run(self) {
+    async fn run(mut self) {
+        self.has_begun = true;
         while let Some(house) = self.house.upgrade()
             && let Some(next) = house.permits.end_late(&self.earlier)
         {
@@ -91,11 +94,15 @@ impl Clock {
     }
 }
 
-/// Its runtime may end before it, while those who wait go on elsewhere: they start another.
+/// Its runtime may end before it, while those who wait go on elsewhere: they start another. In one that has ended already,
+/// they would do so time and again.
 impl Drop for Clock {
     fn drop(&mut self) {
-        if let Some(house) = self.house.upgrade() {
-            house.permits.lost(&self.earlier);
+        if let Some(house) = self.house.upgrade()
+            && house.permits.unset(&self.earlier)
+            && self.has_begun
+        {
+            house.permits.wake_all();
         }
     }
 }

@@ -148,12 +148,17 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::ready, pin::pin, task::Waker};
+    use std::{
+        future::{pending, ready},
+        pin::pin,
+        sync::atomic::AtomicUsize,
+        task::{Wake, Waker},
+    };
 
     use tokio::{
-        runtime::Runtime,
+        runtime::{Builder, Runtime},
         task::yield_now,
-        time::{sleep, timeout},
+        time::{advance, timeout},
     };
 
     use super::*;
@@ -281,26 +286,59 @@ mod tests {
     }
 
     /// Whose time ends is served all the same, if that can be done at once.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_is_ready_at_the_end_counts() {
         let house = house(1);
         let waiting = Waiting::enter(&house, Wait::within(LIMIT, Instant::now()));
-        sleep(2 * LIMIT).await;
+        advance(LIMIT).await;
+        assert_eq!(house.permits.end_late(&Arc::default()), None);
         assert!(matches!(waiting.unless_ended(ready(7)).await, Ok(7)));
-        house.permits.close();
-        assert!(matches!(
-            waiting.unless_ended(ready(7)).await,
-            Err(End::Closed)
-        ));
+        let late = waiting.unless_ended(pending::<()>()).await;
+        assert!(matches!(late, Err(End::Late)));
         let waiting = Waiting::enter(&house, Wait::within(LIMIT, Instant::now()));
-        assert!(matches!(
-            waiting.unless_ended(ready(7)).await,
-            Err(End::Closed)
-        ));
-        assert!(matches!(
-            Permit::ask(&house, None, Instant::now()).await,
-            Err(Error::Closed)
-        ));
+        house.permits.close();
+        let closed = waiting.unless_ended(ready(7)).await;
+        assert!(matches!(closed, Err(End::Closed)));
+        let waiting = Waiting::enter(&house, Wait::within(LIMIT, Instant::now()));
+        let closed = waiting.unless_ended(ready(7)).await;
+        assert!(matches!(closed, Err(End::Closed)));
+        let closed = Permit::ask(&house, None, Instant::now()).await;
+        assert!(matches!(closed, Err(Error::Closed)));
+    }
+
+    /// How often somebody was woken.
+    #[derive(Default)]
+    struct Calls(AtomicUsize);
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn whose_runtime_ends_is_woken_once() {
+        let house = house(1);
+        let lent = free(&house);
+        let calls = Arc::<Calls>::default();
+        let waker = Waker::from(Arc::clone(&calls));
+        let mut cx = Context::from_waker(&waker);
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let handle = runtime.handle().clone();
+        let mut waits = Box::pin(permit(&house, SLACK));
+        runtime.block_on(async {
+            assert!(waits.as_mut().poll(&mut cx).is_pending());
+            // What keeps the time has its turn.
+            yield_now().await;
+        });
+        drop(runtime);
+        assert_eq!(calls.0.load(Ordering::SeqCst), 1, "to look for another");
+        let _dead = handle.enter();
+        assert!(waits.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(calls.0.load(Ordering::SeqCst), 1, "and not for ever");
+        drop(lent);
+        assert_eq!(calls.0.load(Ordering::SeqCst), 2);
+        assert!(waits.as_mut().poll(&mut cx).is_ready());
     }
 
     #[test]

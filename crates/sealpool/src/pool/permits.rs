@@ -141,14 +141,14 @@ impl Permits {
         next
     }
 
-    /// Takes note that nobody keeps the time any more.
-    pub(super) fn lost(&self, alarm: &Arc<Notify>) {
-        let mut state = self.state();
-        let wakers = match state.alarms.put_off(alarm, None) {
-            true => state.queue.wakers(),
-            false => Vec::new(),
-        };
-        drop(state);
+    /// Takes note that an alarm does not ring any more; whether it was to.
+    pub(super) fn unset(&self, alarm: &Arc<Notify>) -> bool {
+        self.state().alarms.put_off(alarm, None)
+    }
+
+    /// Has all who wait look again.
+    pub(super) fn wake_all(&self) {
+        let wakers = self.state().queue.wakers();
         wake(wakers);
     }
 

@@ -205,3 +205,26 @@ impl Wait {
         Some(self.until? - self.since?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_is_the_one_that_came_first_of_those_who_still_wait() {
+        let mut queue = Queue::default();
+        assert_eq!(queue.levels(), (0, None));
+        let second = Duration::from_secs(1);
+        let wait = || Wait::within(second, Instant::now());
+        let first = queue.enter(wait());
+        tokio::time::advance(second).await;
+        let last = queue.line_up(wait(), &Context::from_waker(Waker::noop()));
+        queue.enter(Wait::until(None));
+        tokio::time::advance(second).await;
+        assert_eq!(queue.levels(), (2, Some(2 * second)));
+        queue.leave(first, &mut None);
+        assert_eq!(queue.levels(), (1, Some(second)));
+        queue.leave(last, &mut None);
+        assert_eq!(queue.levels(), (0, None));
+    }
+}
